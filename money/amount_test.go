@@ -1,0 +1,108 @@
+package money_test
+
+import (
+	"errors"
+	"math"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/settled-dev/settled/money"
+)
+
+func TestAmountIsWrittenWithTwoPlaces(t *testing.T) {
+	t.Parallel()
+	for fen, want := range map[int64]string{
+		0: "0.00", 1: "0.01", -1: "-0.01", 10: "0.10", 99: "0.99", 100: "1.00", -1230: "-12.30",
+		money.MaxFen:  "100000000000.00",
+		math.MaxInt64: "92233720368547758.07",
+		math.MinInt64: "-92233720368547758.08",
+	} {
+		if got := money.FromFen(fen).String(); got != want {
+			t.Errorf("FromFen(%d).String() = %q, want %q", fen, got, want)
+		}
+	}
+}
+
+func TestArithmeticIsThatOfFen(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		x := rapid.Int64Range(-money.MaxFen, money.MaxFen).Draw(t, "x")
+		y := rapid.Int64Range(-money.MaxFen, money.MaxFen).Draw(t, "y")
+		a, b := money.FromFen(x), money.FromFen(y)
+		checked, err := a.AddChecked(b)
+		if err != nil {
+			t.Fatalf("AddChecked(%v, %v): %v", a, b, err)
+		}
+		for name, pair := range map[string][2]int64{
+			"Add":        {a.Add(b).Fen(), x + y},
+			"AddChecked": {checked.Fen(), x + y},
+			"Sub":        {a.Sub(b).Fen(), x - y},
+			"Neg":        {a.Neg().Fen(), -x},
+			"Min":        {money.Min(a, b).Fen(), min(x, y)},
+		} {
+			if pair[0] != pair[1] {
+				t.Errorf("%s of %v and %v = %d fen, want %d", name, a, b, pair[0], pair[1])
+			}
+		}
+		if (a.Cmp(b) < 0) != (x < y) || (a.Cmp(b) > 0) != (x > y) || a.Equal(b) != (x == y) {
+			t.Errorf("Cmp(%v, %v) = %d, Equal = %t", a, b, a.Cmp(b), a.Equal(b))
+		}
+		if a.IsZero() != (x == 0) || a.IsNegative() != (x < 0) || a.IsPositive() != (x > 0) {
+			t.Errorf("the sign of %v is told wrong", a)
+		}
+	})
+}
+
+func TestAddCheckedRefusesExactlyWhatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		a, b int64
+		fits bool
+	}{
+		{math.MaxInt64, 0, true},
+		{math.MaxInt64, 1, false},
+		{math.MaxInt64, math.MaxInt64, false},
+		{math.MaxInt64, math.MinInt64, true},
+		{math.MinInt64, 0, true},
+		{math.MinInt64, -1, false},
+		{math.MinInt64, math.MinInt64, false},
+		{-1, math.MinInt64, false},
+		{1, math.MaxInt64 - 1, true},
+	} {
+		sum, err := money.FromFen(c.a).AddChecked(money.FromFen(c.b))
+		if fits := err == nil; fits != c.fits {
+			t.Errorf("AddChecked(%d, %d): error %v, want fits %t", c.a, c.b, err, c.fits)
+		}
+		var refused *money.Error
+		if err != nil && (!errors.As(err, &refused) || sum != money.FromFen(0)) {
+			t.Errorf("AddChecked(%d, %d) = %v, %T", c.a, c.b, sum, err)
+		}
+	}
+}
+
+func TestAmountsAreComparable(t *testing.T) {
+	t.Parallel()
+	one, err := money.Parse("1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same, err := money.Parse("1.00")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if one != same {
+		t.Errorf("1 != 1.00: %v and %v", one, same)
+	}
+	if seen := map[money.Amount]bool{one: true}; !seen[same] {
+		t.Error("1.00 does not find the map key 1")
+	}
+}
+
+func BenchmarkAmountString(b *testing.B) {
+	a := money.FromFen(123_456_789)
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = a.String()
+	}
+}
