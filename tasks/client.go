@@ -1,0 +1,195 @@
+package tasks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/settled-dev/settled/internal/clock"
+)
+
+// ErrNoBooks says that the ledger was not created: run `settled migrate`.
+var ErrNoBooks = errors.New("the ledger has no books; run `settled migrate`")
+
+// ClientConfig configures a Client.
+type ClientConfig struct {
+	// Producer names who asks; it is stored with each request. Required, an id.
+	Producer string
+	// RingSize is how many requests a ring names at most, 1 to 500. Defaults to 500.
+	RingSize int
+	// RingAfter is how long the relay leaves a fresh request to the client's own ring. Defaults to 15 s: an unhurried worker has
+	// served it by then, and a lost ring is found soon enough.
+	RingAfter time.Duration
+	// BatchMax is how many single requests one insert takes at most. Defaults to 500.
+	BatchMax int
+	// Clock dates requests that carry no time. Defaults to the system's.
+	Clock clock.Clock
+	// OnRingError is told of rings that failed; the relay repeats them. Defaults to nothing.
+	OnRingError func(error)
+}
+
+// Client accepts requests for producers: one durable insert, then a ring. It may be used by many goroutines at once; single
+// requests that arrive together share one insert and its commit.
+type Client struct {
+	pool   *pgxpool.Pool
+	config ClientConfig
+	books  int
+	policy atomic.Pointer[Policy]
+	group  *groupAccept
+	ringer *ringer
+}
+
+// NewClient makes a client over a pool and a doorbell that the caller owns. A nil doorbell rings nothing: the relay does. It
+// returns ErrNoBooks when the ledger was not created, and a *FieldError for a producer's name that is not allowed.
+func NewClient(ctx context.Context, pool *pgxpool.Pool, bell *Doorbell, config ClientConfig) (*Client, error) {
+	var check fieldCheck
+	check.id("producer", config.Producer)
+	if config.RingSize < 0 || config.RingSize > RingIDsMax {
+		check.refuse("ring size", fmt.Sprintf("is %d", config.RingSize), fmt.Sprintf("1 to %d", RingIDsMax))
+	}
+	if check.err != nil {
+		return nil, check.err
+	}
+	config.RingSize = orDefault(config.RingSize, RingIDsMax)
+	config.BatchMax = orDefault(config.BatchMax, 500)
+	config.RingAfter = orDefault(config.RingAfter, 15*time.Second)
+	if config.Clock == nil {
+		config.Clock = clock.System
+	}
+	c := &Client{pool: pool, config: config}
+	if err := pool.QueryRow(ctx, "SELECT count(*) FROM books").Scan(&c.books); err != nil {
+		return nil, fmt.Errorf("count books: %w", err)
+	}
+	if c.books == 0 {
+		return nil, ErrNoBooks
+	}
+	if err := c.reloadPolicy(ctx); err != nil {
+		return nil, err
+	}
+	c.ringer = startRinger(ctx, bell, config)
+	c.group = startGroupAccept(ctx, pool, config, c.ringer)
+	return c, nil
+}
+
+func orDefault[T int | time.Duration](value, otherwise T) T {
+	if value == 0 {
+		return otherwise
+	}
+	return value
+}
+
+// Close waits for acceptances and rings under way. Enqueue must not be called after it.
+func (c *Client) Close() {
+	c.group.stop()
+	c.ringer.stop()
+}
+
+// Books is the number of books of the ledger.
+func (c *Client) Books() int { return c.books }
+
+// Enqueue accepts one request and rings. It returns after the commit; the ring follows on its own. The same payload may be
+// enqueued again and at the same time: one is accepted, the others are replays with the stored outcome. It returns a *FieldError,
+// a *ConflictError, or an error that leaves the acceptance unknown.
+func (c *Client) Enqueue(ctx context.Context, payload Payload) (Receipt, error) {
+	request, err := c.Prepare(ctx, payload)
+	if err != nil {
+		return Receipt{}, err
+	}
+	receipt, err := c.group.accept(ctx, request)
+	if err == nil && receipt.Status == Conflicting {
+		err = &ConflictError{Receipt: receipt}
+	}
+	return receipt, err
+}
+
+// Item is the answer to one payload of EnqueueMany: a receipt, or the *FieldError that refused it.
+type Item struct {
+	Receipt Receipt
+	Err     error
+}
+
+// EnqueueMany accepts many requests with one insert and rings in tasks of up to RingSize ids. Each payload is answered in its
+// place: refused ones do not stop the others, conflicts have a receipt with that status. The error leaves all acceptances unknown.
+func (c *Client) EnqueueMany(ctx context.Context, payloads []Payload) ([]Item, error) {
+	items := make([]Item, len(payloads))
+	requests := make([]Request, 0, len(payloads))
+	places := make([]int, 0, len(payloads))
+	for i, payload := range payloads {
+		request, err := c.Prepare(ctx, payload)
+		if err != nil {
+			items[i].Err = err
+			continue
+		}
+		requests, places = append(requests, request), append(places, i)
+	}
+	if len(requests) == 0 {
+		return items, nil
+	}
+	receipts, err := accept(ctx, c.pool, requests, c.config.Producer, c.config.RingAfter)
+	if err != nil {
+		return nil, err
+	}
+	for n, receipt := range receipts {
+		items[places[n]].Receipt = receipt
+	}
+	c.ringer.ring(receipts)
+	return items, nil
+}
+
+// EnqueueTx accepts requests inside the caller's transaction: they exist if and only if it commits. It cannot ring before that;
+// after the commit call Ring, or let the relay find them.
+func (c *Client) EnqueueTx(ctx context.Context, tx pgx.Tx, payloads ...Payload) ([]Receipt, error) {
+	requests := make([]Request, len(payloads))
+	for i, payload := range payloads {
+		request, err := c.Prepare(ctx, payload)
+		if err != nil {
+			return nil, err
+		}
+		requests[i] = request
+	}
+	return accept(ctx, tx, requests, c.config.Producer, c.config.RingAfter)
+}
+
+// Ring rings for accepted requests, without waiting. Receipts of other statuses are passed over.
+func (c *Client) Ring(receipts ...Receipt) { c.ringer.ring(receipts) }
+
+// Prepare validates a payload and gives it its identity and book, without storing it. It returns a *FieldError.
+func (c *Client) Prepare(ctx context.Context, payload Payload) (Request, error) {
+	if err := c.policy.Load().checkProduct(payload); err != nil {
+		// The product may be newer than the policy read last.
+		if reloadErr := c.reloadPolicy(ctx); reloadErr != nil {
+			return Request{}, reloadErr
+		}
+		if err := c.policy.Load().checkProduct(payload); err != nil {
+			return Request{}, err
+		}
+	}
+	return NewRequest(payload, c.books, c.config.Clock.Now())
+}
+
+// NewestPolicySQL reads the policy that counts.
+const NewestPolicySQL = `SELECT version, document FROM policies ORDER BY version DESC LIMIT 1`
+
+func (c *Client) reloadPolicy(ctx context.Context) error {
+	policy := DefaultPolicy()
+	var version int
+	var document []byte
+	err := c.pool.QueryRow(ctx, NewestPolicySQL).Scan(&version, &document)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+	case err != nil:
+		return fmt.Errorf("read policy: %w", err)
+	default:
+		if err := json.Unmarshal(document, &policy); err != nil {
+			return fmt.Errorf("read policy %d: %w", version, err)
+		}
+	}
+	c.policy.Store(&policy)
+	return nil
+}

@@ -1,0 +1,161 @@
+package tasks
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// ErrClientClosed is returned by Enqueue after Close.
+var ErrClientClosed = errors.New("client is closed")
+
+// acceptors is how many inserts run at once. While one commits the next fills: a second one keeps PostgreSQL busy meanwhile; more
+// make the batches smaller.
+const acceptors = 2
+
+// groupAccept inserts the requests that wait together, in one statement and one commit.
+type groupAccept struct {
+	pool   *pgxpool.Pool
+	config ClientConfig
+	ringer *ringer
+
+	mu      sync.Mutex
+	arrived *sync.Cond
+	waiting []*acceptance
+	closed  bool
+	running sync.WaitGroup
+}
+
+// acceptance is one caller's request. done is closed when receipt and err are set.
+type acceptance struct {
+	request Request
+	receipt Receipt
+	err     error
+	done    chan struct{}
+}
+
+// startGroupAccept runs until stop; ctx carries values, not cancellation, to the inserts.
+func startGroupAccept(ctx context.Context, pool *pgxpool.Pool, config ClientConfig, ringer *ringer) *groupAccept {
+	g := &groupAccept{pool: pool, config: config, ringer: ringer}
+	g.arrived = sync.NewCond(&g.mu)
+	for range acceptors {
+		g.running.Go(func() { g.run(context.WithoutCancel(ctx)) })
+	}
+	return g
+}
+
+// accept waits for the commit of a batch that holds the request. When ctx ends first, a request that is still waiting is withdrawn
+// and one that is being committed is waited for.
+func (g *groupAccept) accept(ctx context.Context, request Request) (Receipt, error) {
+	a := &acceptance{request: request, done: make(chan struct{})}
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		return Receipt{}, ErrClientClosed
+	}
+	g.waiting = append(g.waiting, a)
+	g.mu.Unlock()
+	g.arrived.Signal()
+	select {
+	case <-a.done:
+	case <-ctx.Done():
+		if g.withdraw(a) {
+			return Receipt{}, context.Cause(ctx)
+		}
+		<-a.done
+	}
+	return a.receipt, a.err
+}
+
+func (g *groupAccept) withdraw(a *acceptance) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i, waiting := range g.waiting {
+		if waiting == a {
+			g.waiting = append(g.waiting[:i], g.waiting[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+func (g *groupAccept) run(ctx context.Context) {
+	for {
+		batch := g.take()
+		if batch == nil {
+			return
+		}
+		g.commit(ctx, batch)
+	}
+}
+
+// take waits for requests and takes up to BatchMax. It returns nil when the group is closed and empty.
+func (g *groupAccept) take() []*acceptance {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for len(g.waiting) == 0 {
+		if g.closed {
+			return nil
+		}
+		g.arrived.Wait()
+	}
+	n := min(len(g.waiting), g.config.BatchMax)
+	batch := append([]*acceptance(nil), g.waiting[:n]...)
+	g.waiting = append(g.waiting[:0], g.waiting[n:]...)
+	return batch
+}
+
+// storeTimeout bounds an insert whose callers may have left: PostgreSQL is not answering when it takes longer.
+const storeTimeout = 30 * time.Second
+
+// commit stores a batch. A batch whose content PostgreSQL refuses is tried one by one, so that a request answers only for itself.
+// Any other failure is everybody's: asking again is safe.
+func (g *groupAccept) commit(ctx context.Context, batch []*acceptance) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	receipts, err := g.store(ctx, batch)
+	for i, a := range batch {
+		switch {
+		case err == nil:
+			a.receipt = receipts[i]
+		case len(batch) > 1 && isContent(err):
+			var one []Receipt
+			if one, a.err = g.store(ctx, batch[i:i+1]); a.err == nil {
+				a.receipt = one[0]
+			}
+		default:
+			a.err = err
+		}
+		close(a.done)
+	}
+}
+
+// isContent says that PostgreSQL refused the rows themselves: data exceptions (22) and integrity violations (23).
+func isContent(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && (refused.Code[:2] == "22" || refused.Code[:2] == "23")
+}
+
+func (g *groupAccept) store(ctx context.Context, batch []*acceptance) ([]Receipt, error) {
+	requests := make([]Request, len(batch))
+	for i, a := range batch {
+		requests[i] = a.request
+	}
+	receipts, err := accept(ctx, g.pool, requests, g.config.Producer, g.config.RingAfter)
+	if err == nil {
+		g.ringer.ring(receipts)
+	}
+	return receipts, err
+}
+
+func (g *groupAccept) stop() {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	g.arrived.Broadcast()
+	g.running.Wait()
+}

@@ -1,0 +1,91 @@
+package tasks
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"time"
+)
+
+// BookOf is the book in which a user lives: the first eight bytes of the id's SHA-256, modulo the number of books. It never
+// changes: the number of books is fixed when the ledger is created. books must be positive.
+func BookOf(userID string, books int) int {
+	sum := sha256.Sum256([]byte(userID))
+	return int(binary.BigEndian.Uint64(sum[:8]) % uint64(books))
+}
+
+// Kind implements Payload.
+func (*Payment) Kind() Kind         { return PaymentCapture }
+func (*Refund) Kind() Kind          { return RefundApply }
+func (*Recharge) Kind() Kind        { return RechargeConfirm }
+func (*Reward) Kind() Kind          { return RewardGrant }
+func (*Transfer) Kind() Kind        { return TransferSend }
+func (*TransferArrival) Kind() Kind { return TransferReceive }
+func (*Enrolment) Kind() Kind       { return WealthEnrol }
+func (*Sweep) Kind() Kind           { return SweepRun }
+func (*SweepPart) Kind() Kind       { return SweepChunk }
+func (*RefundOrder) Kind() Kind     { return RefundSend }
+func (*RefundResult) Kind() Kind    { return RefundAnswer }
+
+func (p *Payment) identity() identity {
+	return identity{key: p.OrderID, userID: p.UserID, occurredAt: p.OccurredAt}
+}
+
+func (p *Refund) identity() identity {
+	return identity{key: p.RefundID, userID: p.UserID, occurredAt: p.OccurredAt}
+}
+
+func (p *Recharge) identity() identity {
+	return identity{key: p.RechargeID, userID: p.UserID, occurredAt: p.OccurredAt}
+}
+
+func (p *Reward) identity() identity {
+	return identity{key: p.RewardID, userID: p.UserID, occurredAt: p.OccurredAt}
+}
+
+func (p *Transfer) identity() identity {
+	return identity{key: p.TransferID, userID: p.FromUserID, occurredAt: p.OccurredAt}
+}
+
+func (p *TransferArrival) identity() identity {
+	return identity{key: p.TransferID, userID: p.ToUserID, occurredAt: p.OccurredAt}
+}
+
+func (p *Enrolment) identity() identity {
+	return identity{key: p.EnrolmentID, userID: p.UserID, occurredAt: p.OccurredAt}
+}
+
+// A sweep starts in book 0 and asks every book for its own parts.
+func (p *Sweep) identity() identity {
+	return identity{key: p.ProductID + "/" + p.BusinessDate, businessDate: p.BusinessDate}
+}
+
+func (p *SweepPart) identity() identity {
+	return identity{
+		key:  fmt.Sprintf("%s/%s/%d/%s", p.ProductID, p.BusinessDate, p.Book, p.AfterUserID),
+		book: p.Book, businessDate: p.BusinessDate,
+	}
+}
+
+func (p *RefundOrder) identity() identity {
+	return identity{key: p.Number, userID: p.UserID, occurredAt: p.OccurredAt}
+}
+
+func (p *RefundResult) identity() identity {
+	return identity{key: p.Number, userID: p.UserID, occurredAt: p.OccurredAt}
+}
+
+func (p *Payment) normalize()         { p.OccurredAt = canonicalTime(p.OccurredAt) }
+func (p *Refund) normalize()          { p.OccurredAt = canonicalTime(p.OccurredAt) }
+func (p *Recharge) normalize()        { p.OccurredAt = canonicalTime(p.OccurredAt) }
+func (p *Reward) normalize()          { p.OccurredAt = canonicalTime(p.OccurredAt) }
+func (p *Transfer) normalize()        { p.OccurredAt = canonicalTime(p.OccurredAt) }
+func (p *TransferArrival) normalize() { p.OccurredAt = canonicalTime(p.OccurredAt) }
+func (p *Enrolment) normalize()       { p.OccurredAt = canonicalTime(p.OccurredAt) }
+func (p *Sweep) normalize()           {}
+func (p *SweepPart) normalize()       {}
+func (p *RefundOrder) normalize()     { p.OccurredAt = canonicalTime(p.OccurredAt) }
+func (p *RefundResult) normalize()    { p.OccurredAt = canonicalTime(p.OccurredAt) }
+
+// canonicalTime keeps what PostgreSQL keeps, in one zone, so that one instant has one text.
+func canonicalTime(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

@@ -1,0 +1,118 @@
+package tasks
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/settled-dev/settled/money"
+)
+
+// RefundSplit says how a refund that names no lines is spread over an order's legs.
+type RefundSplit string
+
+// The ways to split a refund; no leg ever gives back more than remains on it.
+const (
+	// Proportional spreads by what remains on each leg, by largest remainder.
+	Proportional RefundSplit = "proportional"
+	// ExternalFirst empties the channels' legs before the balance's.
+	ExternalFirst RefundSplit = "external_first"
+	// BalanceFirst empties the balance's legs before the channels'.
+	BalanceFirst RefundSplit = "balance_first"
+)
+
+// Product is a wealth product that idle balance can be swept into.
+type Product struct {
+	ProductID string       `json:"product_id"`
+	MinSweep  money.Amount `json:"min_sweep"` // a smaller surplus stays in the balance
+}
+
+// Policy is the business settings that rules read. It is data in the database, read with each batch, so that every worker decides
+// by the same version.
+type Policy struct {
+	RefundSplit RefundSplit `json:"refund_split"`
+	// BalanceExcludedLines are the kinds of line that balance cannot pay. Orders without lines are not checked.
+	BalanceExcludedLines []LineKind `json:"balance_excluded_lines"`
+	// MerchantsWithoutBalance take channels only.
+	MerchantsWithoutBalance []string  `json:"merchants_without_balance"`
+	Products                []Product `json:"products"`
+	// ParkHoursMax is how long a refund waits for its payment before a person is asked, in hours.
+	ParkHoursMax int `json:"park_hours_max"`
+	// SweepUsersMax is how many users one part of a sweep covers: a book is locked that long.
+	SweepUsersMax int `json:"sweep_users_max"`
+}
+
+// DefaultPolicy is what counts until a policy is set.
+func DefaultPolicy() Policy {
+	return Policy{
+		RefundSplit:             Proportional,
+		BalanceExcludedLines:    []LineKind{Virtual},
+		MerchantsWithoutBalance: []string{},
+		Products:                []Product{{ProductID: "xiaojinku", MinSweep: money.FromFen(1)}},
+		ParkHoursMax:            72,
+		SweepUsersMax:           2000,
+	}
+}
+
+// ParsePolicy reads a policy's JSON; absent fields keep their defaults. It returns a *FieldError for a value that is not allowed.
+func ParsePolicy(document []byte) (Policy, error) {
+	policy := DefaultPolicy()
+	decoder := json.NewDecoder(strings.NewReader(string(document)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&policy); err != nil {
+		return Policy{}, &FieldError{Field: "policy", Problem: "cannot be read: " + err.Error(), Allowed: "the object that `settled policy` prints"}
+	}
+	var check fieldCheck
+	oneOf(&check, "refund_split", policy.RefundSplit, Proportional, ExternalFirst, BalanceFirst)
+	for i, kind := range policy.BalanceExcludedLines {
+		oneOf(&check, fmt.Sprintf("balance_excluded_lines[%d]", i), kind, Goods, Virtual, Shipping)
+	}
+	for i, merchant := range policy.MerchantsWithoutBalance {
+		check.id(fmt.Sprintf("merchants_without_balance[%d]", i), merchant)
+	}
+	for i, product := range policy.Products {
+		check.id(fmt.Sprintf("products[%d].product_id", i), product.ProductID)
+		check.positive(fmt.Sprintf("products[%d].min_sweep", i), product.MinSweep)
+	}
+	if policy.ParkHoursMax < 1 || policy.ParkHoursMax > 24*90 {
+		check.refuse("park_hours_max", fmt.Sprintf("is %d", policy.ParkHoursMax), "1 to 2160")
+	}
+	if policy.SweepUsersMax < 1 || policy.SweepUsersMax > 20000 {
+		check.refuse("sweep_users_max", fmt.Sprintf("is %d", policy.SweepUsersMax), "1 to 20000")
+	}
+	if check.err != nil {
+		return Policy{}, check.err
+	}
+	return policy, nil
+}
+
+// Product finds a product by its id.
+func (p *Policy) Product(id string) (Product, bool) {
+	i := slices.IndexFunc(p.Products, func(product Product) bool { return product.ProductID == id })
+	if i < 0 {
+		return Product{}, false
+	}
+	return p.Products[i], true
+}
+
+// checkProduct refuses a payload that names a product which the policy does not offer.
+func (p *Policy) checkProduct(payload Payload) error {
+	var id string
+	switch payload := payload.(type) {
+	case *Enrolment:
+		id = payload.ProductID
+	case *Sweep:
+		id = payload.ProductID
+	default:
+		return nil
+	}
+	if _, ok := p.Product(id); ok {
+		return nil
+	}
+	names := make([]string, len(p.Products))
+	for i, product := range p.Products {
+		names[i] = product.ProductID
+	}
+	return &FieldError{Field: "product_id", Problem: "is " + quote(id) + ", which is not offered", Allowed: strings.Join(names, ", ")}
+}

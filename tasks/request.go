@@ -1,0 +1,147 @@
+package tasks
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/settled-dev/settled/internal/clock"
+)
+
+// Request is a validated request, ready to be stored: identified, dated, in canonical form, and assigned to its user's book.
+type Request struct {
+	ID           uuid.UUID // version 7: sorts by the time of making
+	Book         int
+	Kind         Kind
+	Key          string
+	Payload      []byte // canonical JSON
+	OccurredAt   time.Time
+	BusinessDate string // Shanghai date, 2006-01-02
+}
+
+// NewRequest validates a payload and gives it an identity. now dates what carries no time of its own. It returns a *FieldError
+// for a payload that is not allowed.
+func NewRequest(payload Payload, books int, now time.Time) (Request, error) {
+	if err := Validate(payload); err != nil {
+		return Request{}, err
+	}
+	canonical, err := json.Marshal(payload)
+	if err != nil {
+		return Request{}, fmt.Errorf("encode %s: %w", payload.Kind(), err)
+	}
+	if len(canonical) > PayloadBytesMax {
+		return Request{}, &FieldError{Field: "payload", Problem: fmt.Sprintf("has %d bytes", len(canonical)),
+			Allowed: fmt.Sprintf("up to %d bytes", PayloadBytesMax)}
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return Request{}, fmt.Errorf("make a request id: %w", err)
+	}
+	who := payload.identity()
+	request := Request{ID: id, Book: who.book, Kind: payload.Kind(), Key: who.key, Payload: canonical, OccurredAt: who.occurredAt,
+		BusinessDate: who.businessDate}
+	if who.userID != "" {
+		request.Book = BookOf(who.userID, books)
+	}
+	if request.Book < 0 || request.Book >= books {
+		return Request{}, &FieldError{Field: "book", Problem: fmt.Sprintf("is %d", request.Book), Allowed: fmt.Sprintf("0 to %d", books-1)}
+	}
+	if request.OccurredAt.IsZero() {
+		request.OccurredAt = canonicalTime(now)
+	}
+	if request.BusinessDate == "" {
+		request.BusinessDate = clock.BusinessDate(request.OccurredAt)
+	}
+	return request, nil
+}
+
+// Result is what a request's outcome says.
+type Result string
+
+// The results. Both are final.
+const (
+	Applied  Result = "applied"
+	Rejected Result = "rejected"
+)
+
+// Outcome is the stored answer to a request. It never changes.
+type Outcome struct {
+	Result        Result    `json:"result"`
+	Reason        Reason    `json:"reason,omitempty"` // why it was rejected
+	Detail        string    `json:"detail,omitempty"`
+	FirstTransfer int64     `json:"first_transfer"` // number in the book's journal
+	Transfers     int       `json:"transfers"`
+	Attempts      int       `json:"attempts"` // deliveries that failed before the one that decided
+	DecidedAt     time.Time `json:"decided_at"`
+}
+
+// Reason is the code of a rejection: a closed set, never renamed, only added to.
+type Reason string
+
+// The reasons for a rejection.
+const (
+	InsufficientFunds     Reason = "insufficient_funds"
+	NoAccount             Reason = "no_account"
+	MerchantTakesNone     Reason = "merchant_takes_no_balance"
+	ExcludedLines         Reason = "lines_exclude_balance"
+	BalanceOnly           Reason = "priced_for_balance_only"
+	ExceedsRefundable     Reason = "exceeds_refundable"
+	ExceedsLine           Reason = "exceeds_line"
+	UnknownLine           Reason = "unknown_line"
+	OrderOfAnotherUser    Reason = "order_of_another_user"
+	ChannelPaymentUsed    Reason = "channel_payment_already_used"
+	ProductNotOffered     Reason = "product_not_offered"
+	NotEnrolled           Reason = "not_enrolled"
+	AnswerMatchesNoRefund Reason = "answer_matches_no_refund"
+)
+
+// Reasons lists every reason.
+func Reasons() []Reason {
+	return []Reason{InsufficientFunds, NoAccount, MerchantTakesNone, ExcludedLines, BalanceOnly, ExceedsRefundable, ExceedsLine,
+		UnknownLine, OrderOfAnotherUser, ChannelPaymentUsed, ProductNotOffered, NotEnrolled, AnswerMatchesNoRefund}
+}
+
+// Status says what acceptance made of a request.
+type Status string
+
+// The statuses of a receipt.
+const (
+	// Accepted: stored now; the producer may forget it.
+	Accepted Status = "accepted"
+	// Replayed: stored before with the same content; nothing changed.
+	Replayed Status = "replayed"
+	// Conflicting: stored before with other content; this one was refused and recorded.
+	Conflicting Status = "conflict"
+)
+
+// Receipt is the answer to an asked request.
+type Receipt struct {
+	ID      uuid.UUID `json:"id"` // of the stored request
+	Book    int       `json:"book"`
+	Kind    Kind      `json:"kind"`
+	Key     string    `json:"key"`
+	Status  Status    `json:"status"`
+	Outcome *Outcome  `json:"outcome,omitempty"` // of a replay that was decided before
+	Fields  []Diff    `json:"fields,omitempty"`  // of a conflict: what differs
+}
+
+// Diff is one field in which a conflicting request differs from the stored one.
+type Diff struct {
+	Field  string `json:"field"`
+	Stored string `json:"stored"`
+	Asked  string `json:"asked"`
+}
+
+// ConflictError says that the key was used before with other content.
+type ConflictError struct{ Receipt Receipt }
+
+// Error implements error.
+func (e *ConflictError) Error() string {
+	text := fmt.Sprintf("%s %q was asked before with other content:", e.Receipt.Kind, e.Receipt.Key)
+	for _, diff := range e.Receipt.Fields {
+		text += fmt.Sprintf(" %s was %s, now %s;", diff.Field, diff.Stored, diff.Asked)
+	}
+	return text[:len(text)-1]
+}
