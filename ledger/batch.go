@@ -1,0 +1,301 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/settled-dev/settled/tasks"
+)
+
+// followUpProducer is the producer of requests that settled asks of itself.
+const followUpProducer = "settled"
+
+const readRequestsSQL = `
+SELECT id, kind, key, payload, occurred_at, business_date::text, accepted_at
+FROM requests
+WHERE book = $1 AND id = ANY($2)`
+
+const readOutcomesSQL = `
+SELECT request_id, result, coalesce(reason, ''), coalesce(detail, ''), first_transfer, transfers, attempts, decided_at
+FROM outcomes
+WHERE book = $1 AND request_id = ANY($2)`
+
+// Fate is what became of a request in a call of Apply.
+type Fate string
+
+// The fates.
+const (
+	Decided   Fate = "decided"   // the answer has its outcome
+	Parked    Fate = "parked"    // it waits for another request
+	Dead      Fate = "dead"      // it waits for a person
+	NotStored Fate = "unknown"   // no such request in this book
+	Deferred  Fate = "deferred"  // this version has no rule for its kind; another worker may
+	undecided Fate = "undecided" // not answered yet
+)
+
+// Answer is one request's fate.
+type Answer struct {
+	Fate    Fate
+	Outcome tasks.Outcome // of a decided one
+	Replay  bool          // it was decided before this call
+	Problem string        // of a dead one, when this call buried it
+}
+
+// batch applies some requests of one book in one transaction.
+type batch struct {
+	ledger  *Ledger
+	book    int
+	ids     []uuid.UUID
+	answers map[uuid.UUID]Answer
+	loaded  map[uuid.UUID]*Request
+	poison  map[uuid.UUID]error // requests that cannot be decoded
+	bells   []tasks.Bell        // what is due once the batch has committed
+	settled []*decided
+	at      time.Time
+}
+
+func newBatch(l *Ledger, book int, ids []uuid.UUID) *batch {
+	return &batch{ledger: l, book: book, ids: ids, answers: make(map[uuid.UUID]Answer, len(ids)),
+		loaded: make(map[uuid.UUID]*Request, len(ids)), poison: map[uuid.UUID]error{}}
+}
+
+// errPolicyChanged says that the rows were read under an older policy: the batch reads them again.
+var errPolicyChanged = errors.New("policy changed")
+
+// run applies the batch. When it returns an error nothing of the batch is known to have happened: run a new one, which finds out.
+func (b *batch) run(ctx context.Context, conn *pgx.Conn) error {
+	if err := b.load(ctx, conn); err != nil {
+		return err
+	}
+	if len(b.loaded) == 0 && len(b.poison) == 0 {
+		return nil
+	}
+	policy := b.ledger.policy.Load()
+	state := NewState(b.book, b.ledger.books, policy.policy)
+	now, err := openBatch(ctx, conn, state, b.reads(), b.ids)
+	if err == nil {
+		err = b.settle(ctx, conn, state, now, policy.version)
+	}
+	if err != nil && !conn.IsClosed() {
+		// The connection goes back to the pool; its transaction must not.
+		if _, rollbackErr := conn.Exec(context.WithoutCancel(ctx), "ROLLBACK"); rollbackErr != nil {
+			err = errors.Join(err, fmt.Errorf("roll back: %w", rollbackErr))
+		}
+	}
+	return err
+}
+
+// load reads the requests, which never change, before the book is locked.
+func (b *batch) load(ctx context.Context, conn *pgx.Conn) error {
+	rows, err := conn.Query(ctx, readRequestsSQL, b.book, b.ids)
+	if err != nil {
+		return fmt.Errorf("read %d requests: %w", len(b.ids), err)
+	}
+	for rows.Next() {
+		request := &Request{Book: b.book}
+		var payload []byte
+		if err := rows.Scan(&request.ID, &request.Kind, &request.Key, &payload, &request.OccurredAt, &request.BusinessDate,
+			&request.AcceptedAt); err != nil {
+			rows.Close()
+			return fmt.Errorf("read %d requests: %w", len(b.ids), err)
+		}
+		if _, known := b.ledger.rules[request.Kind]; !known {
+			b.answers[request.ID] = Answer{Fate: Deferred}
+			continue
+		}
+		request.Payload, err = tasks.DecodePayload(request.Kind, payload)
+		if err != nil {
+			b.poison[request.ID] = err
+		}
+		b.loaded[request.ID] = request
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read %d requests: %w", len(b.ids), err)
+	}
+	for _, id := range b.ids {
+		if b.loaded[id] == nil && b.answers[id].Fate == "" {
+			b.answers[id] = Answer{Fate: NotStored}
+		}
+	}
+	return nil
+}
+
+func (b *batch) reads() *Reads {
+	reads := newReads()
+	for id, request := range b.loaded {
+		if b.poison[id] == nil {
+			b.poison[id] = guard(func() { b.ledger.rules[request.Kind].reads(request, reads) })
+		}
+	}
+	return reads
+}
+
+// guard turns a rule's panic into an error: it is the fault of one request and must not end the others' process.
+func guard(f func()) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("rule panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	f()
+	return nil
+}
+
+// settle decides and commits. The book is locked.
+func (b *batch) settle(ctx context.Context, conn *pgx.Conn, state *State, now standing, policyVersion int) error {
+	if now.policyVersion != policyVersion {
+		policy, err := readPolicy(ctx, conn)
+		if err != nil {
+			return err
+		}
+		b.ledger.policy.Store(&versionedPolicy{policy: policy, version: now.policyVersion})
+		return errPolicyChanged
+	}
+	b.at = now.at
+	b.decide(state, now)
+	if err := b.answerDecidedBefore(ctx, conn, now); err != nil {
+		return err
+	}
+	if len(b.settled) == 0 {
+		_, err := conn.Exec(ctx, "ROLLBACK")
+		return err
+	}
+	return b.commit(ctx, conn, now)
+}
+
+// decide runs the rules one by one, in the order in which the requests were handed in; each sees what the earlier ones did.
+func (b *batch) decide(state *State, now standing) {
+	for _, id := range b.ids {
+		request, row := b.loaded[id], now.pending[id]
+		if request == nil || b.answers[id].Fate != "" || row.state == "" {
+			continue
+		}
+		if row.state == "dead" {
+			b.answers[id] = Answer{Fate: Dead}
+			continue
+		}
+		d := &decided{request: request, attempts: row.attempts, failure: b.poison[id]}
+		if d.failure == nil {
+			d.failure = guard(func() { d.decision = b.ledger.rules[request.Kind].decide(state, request) })
+		}
+		if d.failure == nil && d.decision.verdict == verdictApply {
+			d.failure = state.Post(d.decision)
+		}
+		b.settled = append(b.settled, d)
+		b.answers[id] = Answer{Fate: undecided}
+		if d.failure != nil {
+			d.decision = Decision{verdict: verdictDead}
+		}
+	}
+}
+
+// answerDecidedBefore looks up the outcomes of requests that are no longer pending.
+func (b *batch) answerDecidedBefore(ctx context.Context, conn *pgx.Conn, now standing) error {
+	var missing []uuid.UUID
+	for id := range b.loaded {
+		if _, pending := now.pending[id]; !pending {
+			missing = append(missing, id)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	rows, err := conn.Query(ctx, readOutcomesSQL, b.book, missing)
+	if err != nil {
+		return fmt.Errorf("read %d outcomes: %w", len(missing), err)
+	}
+	var id uuid.UUID
+	var o tasks.Outcome
+	_, err = pgx.ForEachRow(rows, []any{&id, &o.Result, &o.Reason, &o.Detail, &o.FirstTransfer, &o.Transfers, &o.Attempts,
+		&o.DecidedAt}, func() error {
+		b.answers[id] = Answer{Fate: Decided, Outcome: o, Replay: true}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read %d outcomes: %w", len(missing), err)
+	}
+	return nil
+}
+
+// commit writes everything that was decided and commits, in one round trip.
+func (b *batch) commit(ctx context.Context, conn *pgx.Conn, now standing) error {
+	guarded, unguarded := touchedAccounts(b.settled)
+	cache := b.ledger.lanes[b.book].accountIDs
+	if err := resolveUnguarded(ctx, conn, b.book, unguarded, cache); err != nil {
+		return err
+	}
+	opened, nextAccount := openAccounts(guarded, now.nextAccount)
+	openedSystem, nextAccount := openAccounts(unguarded, nextAccount)
+	opened = append(opened, openedSystem...)
+
+	var columns postings
+	nextTransfer := columns.number(b.settled, now.nextTransfer)
+	var queries pgx.Batch
+	queueOpened(&queries, b.book, opened)
+	columns.queue(&queries, b.book, now.at)
+	queueOrderRows(&queries, b.book, b.settled, now.at)
+	queueReceiptRows(&queries, b.book, b.settled)
+	queueWealthRows(&queries, b.book, b.settled)
+	queueCases(&queries, b.book, b.settled, now.at)
+	queueOutcomes(&queries, b.book, b.settled, now.at)
+	queueWaiting(&queries, b.book, b.settled, b.ledger.config.RingAfter, &b.bells)
+	if err := b.queueFollowUps(&queries); err != nil {
+		return err
+	}
+	queueBalances(&queries, b.book, guarded, unguarded, opened)
+	if nextAccount != now.nextAccount || nextTransfer != now.nextTransfer {
+		queries.Queue(updateBookSQL, b.book, nextAccount, nextTransfer)
+	}
+	queries.Queue("COMMIT")
+	if err := conn.SendBatch(ctx, &queries).Close(); err != nil {
+		return fmt.Errorf("write and commit %d requests: %w", len(b.settled), err)
+	}
+	for _, a := range unguarded {
+		cache[a.name] = a.id
+	}
+	b.answerSettled()
+	return nil
+}
+
+func (b *batch) queueFollowUps(queries *pgx.Batch) error {
+	var requests []tasks.Request
+	for _, d := range b.settled {
+		for _, payload := range applied(d).FollowUps {
+			request, err := tasks.NewRequest(payload, b.ledger.books, b.at)
+			if err != nil {
+				return fmt.Errorf("follow-up of %s %q: %w", d.request.Kind, d.request.Key, err)
+			}
+			requests = append(requests, request)
+		}
+	}
+	if len(requests) == 0 {
+		return nil
+	}
+	tasks.SortRequests(requests)
+	queries.Queue(tasks.AcceptSQL, tasks.AcceptArgs(requests, followUpProducer, b.ledger.config.RingAfter)...)
+	for _, request := range requests {
+		b.bells = append(b.bells, tasks.Bell{Kind: request.Kind, Book: request.Book, ID: request.ID})
+	}
+	return nil
+}
+
+func (b *batch) answerSettled() {
+	for _, d := range b.settled {
+		answer := Answer{Fate: Decided}
+		switch d.decision.verdict {
+		case verdictApply, verdictReject:
+			answer.Outcome = d.outcome(b.at)
+		case verdictPark:
+			answer.Fate = Parked
+		case verdictDead:
+			answer.Fate, answer.Problem = Dead, d.failure.Error()
+		}
+		b.answers[d.request.ID] = answer
+	}
+}

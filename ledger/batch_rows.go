@@ -1,0 +1,271 @@
+package ledger
+
+import (
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/settled-dev/settled/tasks"
+)
+
+const insertOrdersSQL = `
+INSERT INTO orders (book, order_id, user_id, merchant_id, request_id, captured_fen, captured_at)
+SELECT $1, order_id, user_id, merchant_id, request_id, captured_fen, $2
+FROM unnest($3::text[], $4::text[], $5::text[], $6::uuid[], $7::bigint[])
+    AS captured (order_id, user_id, merchant_id, request_id, captured_fen)`
+
+const insertLegsSQL = `
+INSERT INTO legs (book, order_id, leg, source, channel_txn_id, captured_fen, refunded_fen)
+SELECT $1, order_id, leg, source, nullif(channel_txn_id, ''), captured_fen, refunded_fen
+FROM unnest($2::text[], $3::smallint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[])
+    AS captured (order_id, leg, source, channel_txn_id, captured_fen, refunded_fen)`
+
+const insertLineSQL = `
+INSERT INTO order_lines (book, order_id, line_id, position, kind, amount_fen, allocated_fen, refunded_fen)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
+
+// updateLegsSQL adds what the batch refunds; the CHECK on the table refuses more than was captured.
+const updateLegsSQL = `
+WITH changed AS (
+    UPDATE legs l
+    SET refunded_fen = v.refunded_fen
+    FROM unnest($2::text[], $3::smallint[], $4::bigint[], $5::bigint[]) AS v (order_id, leg, refunded_fen, stored_fen)
+    WHERE l.book = $1 AND l.order_id = v.order_id AND l.leg = v.leg AND l.refunded_fen = v.stored_fen
+    RETURNING 1
+)
+SELECT expect_rows('legs', (SELECT count(*) FROM changed), cardinality($2::text[]))`
+
+const updateLineSQL = `
+WITH changed AS (
+    UPDATE order_lines
+    SET refunded_fen = $4
+    WHERE book = $1 AND order_id = $2 AND line_id = $3
+    RETURNING 1
+)
+SELECT expect_rows('lines', (SELECT count(*) FROM changed), 1)`
+
+const insertReceiptsSQL = `
+INSERT INTO channel_receipts (book, channel, channel_txn_id, request_id)
+SELECT $1, channel, channel_txn_id, request_id
+FROM unnest($2::text[], $3::text[], $4::uuid[]) AS booked (channel, channel_txn_id, request_id)`
+
+const upsertEnrolmentSQL = `
+INSERT INTO enrolments (book, product_id, user_id, keep_fen, consent_version, cash_account, wealth_account, request_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT ON CONSTRAINT user_is_enrolled_once_per_product
+DO UPDATE SET keep_fen = excluded.keep_fen, consent_version = excluded.consent_version, request_id = excluded.request_id`
+
+const insertSubscriptionsSQL = `
+INSERT INTO subscriptions (book, product_id, business_date, user_id, amount_fen, keep_fen, cash_after_fen, request_id, transfer)
+SELECT $1, product_id, business_date, user_id, amount_fen, keep_fen, cash_after_fen, request_id, transfer
+FROM unnest($2::text[], $3::date[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::uuid[], $9::bigint[])
+    AS swept (product_id, business_date, user_id, amount_fen, keep_fen, cash_after_fen, request_id, transfer)`
+
+const insertCaseSQL = `
+INSERT INTO cases (book, request_id, ordinal, kind, account, amount_fen, detail, opened_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
+
+const parkSQL = `
+WITH parked AS (
+    UPDATE pending p
+    SET state = 'parked', waits_for = v.waits_for
+    FROM unnest($2::uuid[], $3::text[]) AS v (request_id, waits_for)
+    WHERE p.book = $1 AND p.request_id = v.request_id AND (p.state <> 'parked' OR p.waits_for <> v.waits_for)
+    RETURNING p.request_id, p.waits_for
+)
+INSERT INTO attempts (book, request_id, event, detail)
+SELECT $1, request_id, 'parked', 'waits for ' || waits_for FROM parked`
+
+// wakeSQL comes after parkSQL: what one request of a batch parks for, a later one of the same batch may bring. $3 is how long the
+// relay leaves the woken to the ring that follows the commit.
+const wakeSQL = `
+WITH woken AS (
+    UPDATE pending
+    SET state = 'accepted', waits_for = NULL, ring_at = clock_timestamp() + $3
+    WHERE book = $1 AND state = 'parked' AND waits_for = ANY($2)
+    RETURNING request_id, kind
+), told AS (
+    INSERT INTO attempts (book, request_id, event)
+    SELECT $1, request_id, 'woken' FROM woken
+)
+SELECT request_id, kind FROM woken`
+
+const buryPendingSQL = `
+WITH buried AS (
+    UPDATE pending p
+    SET state = 'dead', waits_for = NULL, last_error = v.last_error
+    FROM unnest($2::uuid[], $3::text[]) AS v (request_id, last_error)
+    WHERE p.book = $1 AND p.request_id = v.request_id AND p.state <> 'dead'
+    RETURNING p.request_id, p.last_error
+)
+INSERT INTO attempts (book, request_id, event, detail)
+SELECT $1, request_id, 'dead', last_error FROM buried`
+
+// queueOrderRows stores captured orders with their legs and lines as the batch leaves them, and what it gave back of earlier ones.
+func queueOrderRows(queries *pgx.Batch, book int, batch []*decided, at time.Time) {
+	var orders, users, merchants []string
+	var requests []uuid.UUID
+	var captured []int64
+	var legs legColumns
+	fresh := map[*Order]bool{}
+	for _, d := range batch {
+		for _, o := range applied(d).Orders {
+			fresh[o] = true
+			orders, users, merchants = append(orders, o.ID), append(users, o.UserID), append(merchants, o.MerchantID)
+			requests, captured = append(requests, d.request.ID), append(captured, o.Captured().Fen())
+			for i := range o.Legs {
+				legs.add(o, i)
+			}
+		}
+	}
+	if len(orders) > 0 {
+		queries.Queue(insertOrdersSQL, book, at, orders, users, merchants, requests, captured)
+		queries.Queue(insertLegsSQL, book, legs.orders, legs.numbers, legs.sources, legs.txns, legs.captured, legs.refunded)
+	}
+	for o := range fresh {
+		for position, line := range o.Lines {
+			queries.Queue(insertLineSQL, book, o.ID, line.ID, position, string(line.Kind), line.Amount.Fen(), fens(line.Allocated),
+				fens(line.Refunded))
+		}
+	}
+	queueRefundedRows(queries, book, batch, fresh)
+}
+
+type legColumns struct {
+	orders, sources, txns []string
+	numbers               []int16
+	captured, refunded    []int64
+}
+
+func (c *legColumns) add(o *Order, leg int) {
+	l := o.Legs[leg]
+	c.orders, c.numbers = append(c.orders, o.ID), append(c.numbers, int16(leg))
+	c.sources, c.txns = append(c.sources, string(l.Source)), append(c.txns, l.ChannelTxnID)
+	c.captured, c.refunded = append(c.captured, l.Captured.Fen()), append(c.refunded, l.Refunded.Fen())
+}
+
+// queueRefundedRows updates legs and lines of orders that existed before the batch, each once.
+func queueRefundedRows(queries *pgx.Batch, book int, batch []*decided, fresh map[*Order]bool) {
+	type legKey struct {
+		order *Order
+		leg   int
+	}
+	given := map[legKey]int64{}
+	var order []legKey
+	lines := map[*Order][]string{}
+	for _, d := range batch {
+		for _, r := range applied(d).LegRefunds {
+			key := legKey{r.Order, r.Leg}
+			if _, seen := given[key]; !seen && !fresh[r.Order] {
+				order = append(order, key)
+			}
+			given[key] += r.Amount.Fen()
+		}
+		for _, r := range applied(d).LineRefunds {
+			if !fresh[r.Order] && !slices.Contains(lines[r.Order], r.LineID) {
+				lines[r.Order] = append(lines[r.Order], r.LineID)
+			}
+		}
+	}
+	if len(order) > 0 {
+		var legs legColumns
+		stored := make([]int64, 0, len(order))
+		for _, key := range order {
+			legs.add(key.order, key.leg)
+			stored = append(stored, key.order.Legs[key.leg].Refunded.Fen()-given[key])
+		}
+		queries.Queue(updateLegsSQL, book, legs.orders, legs.numbers, legs.refunded, stored)
+	}
+	for o, ids := range lines {
+		for _, id := range ids {
+			line, _ := o.Line(id)
+			queries.Queue(updateLineSQL, book, o.ID, id, fens(line.Refunded))
+		}
+	}
+}
+
+// applied is the decision of an applied request, and an empty one of every other.
+func applied(d *decided) *Decision {
+	if d.decision.verdict == verdictApply {
+		return &d.decision
+	}
+	return &Decision{}
+}
+
+func queueReceiptRows(queries *pgx.Batch, book int, batch []*decided) {
+	var channels, txns []string
+	var requests []uuid.UUID
+	for _, d := range batch {
+		for _, r := range applied(d).Receipts {
+			channels, txns = append(channels, string(r.Channel)), append(txns, r.TxnID)
+			requests = append(requests, d.request.ID)
+		}
+	}
+	if len(channels) > 0 {
+		queries.Queue(insertReceiptsSQL, book, channels, txns, requests)
+	}
+}
+
+func queueWealthRows(queries *pgx.Batch, book int, batch []*decided) {
+	var products, dates, users []string
+	var amounts, keeps, after, transfers []int64
+	var requests []uuid.UUID
+	for _, d := range batch {
+		for _, e := range applied(d).Enrolments {
+			queries.Queue(upsertEnrolmentSQL, book, e.ProductID, e.UserID, e.Keep.Fen(), e.ConsentVersion, e.Cash.id, e.Wealth.id,
+				d.request.ID)
+		}
+		for _, s := range applied(d).Subscriptions {
+			products, dates, users = append(products, s.ProductID), append(dates, s.BusinessDate), append(users, s.UserID)
+			amounts, keeps = append(amounts, s.Amount.Fen()), append(keeps, s.Keep.Fen())
+			after, transfers = append(after, s.CashAfter.Fen()), append(transfers, d.first+int64(s.Transfer))
+			requests = append(requests, d.request.ID)
+		}
+	}
+	if len(products) > 0 {
+		queries.Queue(insertSubscriptionsSQL, book, products, dates, users, amounts, keeps, after, requests, transfers)
+	}
+}
+
+func queueCases(queries *pgx.Batch, book int, batch []*decided, at time.Time) {
+	for _, d := range batch {
+		for i, c := range applied(d).Cases {
+			queries.Queue(insertCaseSQL, book, d.request.ID, i, c.Kind, string(c.Account), c.Amount.Fen(), c.Detail, at)
+		}
+	}
+}
+
+// queueWaiting parks, wakes and buries pending requests; bells collects what was woken.
+func queueWaiting(queries *pgx.Batch, book int, batch []*decided, ringAfter time.Duration, bells *[]tasks.Bell) {
+	var parked, dead []uuid.UUID
+	var waits, failures, wakes []string
+	for _, d := range batch {
+		switch d.decision.verdict {
+		case verdictPark:
+			parked, waits = append(parked, d.request.ID), append(waits, d.decision.waitsFor)
+		case verdictDead:
+			dead, failures = append(dead, d.request.ID), append(failures, d.failure.Error())
+		case verdictApply:
+			wakes = append(wakes, d.decision.Wakes...)
+		case verdictReject:
+		}
+	}
+	if len(parked) > 0 {
+		queries.Queue(parkSQL, book, parked, waits)
+	}
+	if len(dead) > 0 {
+		queries.Queue(buryPendingSQL, book, dead, failures)
+	}
+	if len(wakes) > 0 {
+		queries.Queue(wakeSQL, book, wakes, ringAfter).Query(func(rows pgx.Rows) error {
+			bell := tasks.Bell{Book: book}
+			_, err := pgx.ForEachRow(rows, []any{&bell.ID, &bell.Kind}, func() error {
+				*bells = append(*bells, bell)
+				return nil
+			})
+			return err
+		})
+	}
+}

@@ -1,0 +1,292 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/settled-dev/settled/money"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// verdictDead is given by the ledger, never by a rule.
+const verdictDead verdict = "dead"
+
+// decided is one request of a batch with what was decided.
+type decided struct {
+	request  *Request
+	decision Decision
+	attempts int
+	first    int64 // number of its first transfer
+	failure  error // of a dead one
+}
+
+const insertAccountsSQL = `
+INSERT INTO accounts (book, id, name, kind, guarded, balance_fen, version)
+SELECT $1, id, name, kind, guarded, balance_fen, version
+FROM unnest($2::bigint[], $3::text[], $4::text[], $5::bool[], $6::bigint[], $7::bigint[])
+    AS opened (id, name, kind, guarded, balance_fen, version)`
+
+// updateGuardedSQL names the version that it replaces: a row that was changed behind the book's lock fails the batch.
+const updateGuardedSQL = `
+WITH changed AS (
+    UPDATE accounts a
+    SET balance_fen = v.balance_fen, version = v.version
+    FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS v (id, balance_fen, version, stored)
+    WHERE a.book = $1 AND a.id = v.id AND a.version = v.stored
+    RETURNING 1
+)
+SELECT expect_rows('guarded accounts', (SELECT count(*) FROM changed), cardinality($2::bigint[]))`
+
+const updateUnguardedSQL = `
+WITH changed AS (
+    UPDATE accounts a
+    SET balance_fen = a.balance_fen + v.change_fen
+    FROM unnest($2::bigint[], $3::bigint[]) AS v (id, change_fen)
+    WHERE a.book = $1 AND a.id = v.id
+    RETURNING 1
+)
+SELECT expect_rows('unguarded accounts', (SELECT count(*) FROM changed), cardinality($2::bigint[]))`
+
+const insertTransfersSQL = `
+INSERT INTO transfers (book, seq, request_id, debit_account, credit_account, amount_fen, debit_version, debit_balance_fen,
+    credit_version, credit_balance_fen, business_date, posted_at)
+SELECT $1, seq, request_id, debit_account, credit_account, amount_fen, debit_version, debit_balance_fen, credit_version,
+    credit_balance_fen, business_date, $2
+FROM unnest($3::bigint[], $4::uuid[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[],
+        $11::bigint[], $12::date[])
+    AS posted (seq, request_id, debit_account, credit_account, amount_fen, debit_version, debit_balance_fen, credit_version,
+        credit_balance_fen, business_date)`
+
+const insertOutcomesSQL = `
+INSERT INTO outcomes (book, request_id, result, reason, detail, first_transfer, transfers, attempts, decided_at)
+SELECT $1, request_id, result, nullif(reason, ''), nullif(detail, ''), first_transfer, transfers, attempts, $2
+FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::int[], $9::int[])
+    AS decided (request_id, result, reason, detail, first_transfer, transfers, attempts)`
+
+const deletePendingSQL = `
+WITH gone AS (
+    DELETE FROM pending
+    WHERE book = $1 AND request_id = ANY($2)
+    RETURNING 1
+)
+SELECT expect_rows('pending', (SELECT count(*) FROM gone), cardinality($2::uuid[]))`
+
+const updateBookSQL = `UPDATE books SET next_account = $2, next_transfer = $3 WHERE book = $1`
+
+// postings numbers a batch's transfers and gathers them in columns.
+type postings struct {
+	seq, debit, credit, amount                               []int64
+	debitVersion, debitBalance, creditVersion, creditBalance []*int64
+	request                                                  []uuid.UUID
+	dates                                                    []string
+}
+
+// number gives every applied decision's transfers their place in the journal, in the order in which they were decided, and replays
+// the running balances of guarded accounts. It returns the next free number.
+func (p *postings) number(batch []*decided, next int64) int64 {
+	type running struct{ balance, version int64 }
+	balances := map[*Account]*running{}
+	at := func(a *Account, change int64) (version, balance *int64) {
+		if !a.guarded() {
+			return nil, nil
+		}
+		r := balances[a]
+		if r == nil {
+			r = &running{version: a.stored, balance: a.balance - a.changed}
+			balances[a] = r
+		}
+		r.version++
+		r.balance += change
+		v, b := r.version, r.balance
+		return &v, &b
+	}
+	for _, d := range batch {
+		d.first = next
+		if d.decision.verdict != verdictApply {
+			continue
+		}
+		for _, t := range d.decision.Transfers {
+			fen := t.Amount.Fen()
+			p.seq, p.request = append(p.seq, next), append(p.request, d.request.ID)
+			p.debit, p.credit = append(p.debit, t.Debit.id), append(p.credit, t.Credit.id)
+			p.amount, p.dates = append(p.amount, fen), append(p.dates, d.request.BusinessDate)
+			version, balance := at(t.Debit, -fen)
+			p.debitVersion, p.debitBalance = append(p.debitVersion, version), append(p.debitBalance, balance)
+			version, balance = at(t.Credit, fen)
+			p.creditVersion, p.creditBalance = append(p.creditVersion, version), append(p.creditBalance, balance)
+			next++
+		}
+	}
+	return next
+}
+
+func (p *postings) queue(queries *pgx.Batch, book int, posted time.Time) {
+	if len(p.seq) == 0 {
+		return
+	}
+	queries.Queue(insertTransfersSQL, book, posted, p.seq, p.request, p.debit, p.credit, p.amount, p.debitVersion, p.debitBalance,
+		p.creditVersion, p.creditBalance, p.dates)
+}
+
+// queueOutcomes stores the final outcomes and ends their requests' pending rows.
+func queueOutcomes(queries *pgx.Batch, book int, batch []*decided, at time.Time) {
+	var ids []uuid.UUID
+	var results, reasons, details []string
+	var firsts []int64
+	var counts, attempts []int
+	for _, d := range batch {
+		if d.decision.verdict != verdictApply && d.decision.verdict != verdictReject {
+			continue
+		}
+		ids, results = append(ids, d.request.ID), append(results, string(d.decision.verdict))
+		reasons, details = append(reasons, string(d.decision.reason)), append(details, d.decision.detail)
+		firsts, counts = append(firsts, d.first), append(counts, len(d.decision.Transfers))
+		attempts = append(attempts, d.attempts)
+	}
+	if len(ids) == 0 {
+		return
+	}
+	queries.Queue(insertOutcomesSQL, book, at, ids, results, reasons, details, firsts, counts, attempts)
+	queries.Queue(deletePendingSQL, book, ids)
+}
+
+// outcome is the outcome that queueOutcomes stored.
+func (d *decided) outcome(at time.Time) tasks.Outcome {
+	return tasks.Outcome{Result: tasks.Result(d.decision.verdict), Reason: d.decision.reason, Detail: d.decision.detail,
+		FirstTransfer: d.first, Transfers: len(d.decision.Transfers), Attempts: d.attempts, DecidedAt: at}
+}
+
+// touchedAccounts lists the accounts of applied decisions, guarded ones first, each group in the order of ids, then names.
+func touchedAccounts(batch []*decided) (guarded, unguarded []*Account) {
+	seen := map[*Account]bool{}
+	add := func(a *Account) {
+		if seen[a] {
+			return
+		}
+		seen[a] = true
+		if a.guarded() {
+			guarded = append(guarded, a)
+		} else {
+			unguarded = append(unguarded, a)
+		}
+	}
+	for _, d := range batch {
+		if d.decision.verdict != verdictApply {
+			continue
+		}
+		for _, t := range d.decision.Transfers {
+			add(t.Debit)
+			add(t.Credit)
+		}
+		for _, a := range d.decision.Opens {
+			add(a)
+		}
+	}
+	byID := func(a, b *Account) int { return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.name, b.name)) }
+	slices.SortFunc(guarded, byID)
+	slices.SortFunc(unguarded, byID)
+	return guarded, unguarded
+}
+
+// openAccounts gives ids to the accounts that have none. The caller holds the book's lock.
+func openAccounts(accounts []*Account, next int64) (opened []*Account, after int64) {
+	for _, a := range accounts {
+		if a.id == 0 {
+			a.id = next
+			next++
+			opened = append(opened, a)
+		}
+	}
+	return opened, next
+}
+
+func queueOpened(queries *pgx.Batch, book int, opened []*Account) {
+	if len(opened) == 0 {
+		return
+	}
+	n := len(opened)
+	ids, names, kinds := make([]int64, n), make([]string, n), make([]string, n)
+	guarded, balances, versions := make([]bool, n), make([]int64, n), make([]int64, n)
+	for i, a := range opened {
+		ids[i], names[i], kinds[i] = a.id, string(a.name), string(a.kind)
+		guarded[i], balances[i], versions[i] = a.guarded(), a.balance, a.version
+	}
+	queries.Queue(insertAccountsSQL, book, ids, names, kinds, guarded, balances, versions)
+}
+
+// queueBalances updates the accounts that existed before the batch; unguarded ones last, once each.
+func queueBalances(queries *pgx.Batch, book int, guarded, unguarded, opened []*Account) {
+	isNew := make(map[*Account]bool, len(opened))
+	for _, a := range opened {
+		isNew[a] = true
+	}
+	var ids, balances, versions, stored []int64
+	for _, a := range guarded {
+		if !isNew[a] && a.version != a.stored {
+			ids, balances = append(ids, a.id), append(balances, a.balance)
+			versions, stored = append(versions, a.version), append(stored, a.stored)
+		}
+	}
+	if len(ids) > 0 {
+		queries.Queue(updateGuardedSQL, book, ids, balances, versions, stored)
+	}
+	var systemIDs, changes []int64
+	for _, a := range unguarded {
+		if !isNew[a] && a.balance != 0 {
+			systemIDs, changes = append(systemIDs, a.id), append(changes, a.balance)
+		}
+	}
+	if len(systemIDs) > 0 {
+		queries.Queue(updateUnguardedSQL, book, systemIDs, changes)
+	}
+}
+
+const findAccountsSQL = `
+SELECT name, id
+FROM accounts
+WHERE book = $1 AND name = ANY($2)`
+
+// resolveUnguarded finds the ids of unguarded accounts, from the cache or the table. An id never changes, so the cache is never
+// wrong; an account that is not found is new.
+func resolveUnguarded(ctx context.Context, conn *pgx.Conn, book int, accounts []*Account, cache map[AccountName]int64) error {
+	var unknown []string
+	byName := map[string]*Account{}
+	for _, a := range accounts {
+		if id, ok := cache[a.name]; ok {
+			a.id = id
+		} else {
+			unknown = append(unknown, string(a.name))
+			byName[string(a.name)] = a
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	rows, err := conn.Query(ctx, findAccountsSQL, book, unknown)
+	if err != nil {
+		return fmt.Errorf("find unguarded accounts: %w", err)
+	}
+	var name string
+	var id int64
+	if _, err := pgx.ForEachRow(rows, []any{&name, &id}, func() error {
+		byName[name].id = id
+		return nil
+	}); err != nil {
+		return fmt.Errorf("find unguarded accounts: %w", err)
+	}
+	return nil
+}
+
+func fens(list []money.Amount) []int64 {
+	fen := make([]int64, len(list))
+	for i, a := range list {
+		fen[i] = a.Fen()
+	}
+	return fen
+}

@@ -1,0 +1,233 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/settled-dev/settled/tasks"
+)
+
+// claimDueSQL takes due requests away from other relays by moving their next ring: 30 s, then twice as long each time, up to ten
+// minutes. A request whose ring waits in a long queue is so rung rarely; a lost one soon.
+const claimDueSQL = `
+WITH due AS (
+    SELECT book, request_id
+    FROM pending
+    WHERE state = 'accepted' AND ring_at <= clock_timestamp()
+    ORDER BY ring_at
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE pending p
+    SET rings = p.rings + 1, ring_at = clock_timestamp() + least(interval '30 seconds' * power(2, least(p.rings, 5)), interval '10 minutes')
+    FROM due
+    WHERE p.book = due.book AND p.request_id = due.request_id
+    RETURNING p.book, p.request_id, p.kind, p.rings
+), told AS (
+    INSERT INTO attempts (book, request_id, event)
+    SELECT book, request_id, 'rung' FROM claimed
+)
+SELECT kind, book, request_id FROM claimed`
+
+// ClaimDue takes up to limit requests that are due for another ring. Several relays may call it at once: each request is claimed by
+// one of them. It locks only rows that nobody holds, and waits for none.
+func (l *Ledger) ClaimDue(ctx context.Context, limit int) ([]tasks.Bell, error) {
+	rows, err := l.pool.Query(ctx, claimDueSQL, limit)
+	if err != nil {
+		return nil, fmt.Errorf("claim due requests: %w", err)
+	}
+	bells, err := pgx.CollectRows(rows, pgx.RowToStructByPos[tasks.Bell])
+	if err != nil {
+		return nil, fmt.Errorf("claim due requests: %w", err)
+	}
+	return bells, nil
+}
+
+const makeAllDueSQL = `
+UPDATE pending
+SET ring_at = clock_timestamp(), rings = 0
+WHERE state = 'accepted' AND ring_at > clock_timestamp()`
+
+// MakeAllDue makes every accepted request due at once: for when the queue is known to have lost its rings. It may be called twice.
+func (l *Ledger) MakeAllDue(ctx context.Context) (int64, error) {
+	tag, err := l.pool.Exec(ctx, makeAllDueSQL)
+	if err != nil {
+		return 0, fmt.Errorf("make all accepted requests due: %w", err)
+	}
+	return tag.RowsAffected(), nil
+}
+
+const suspectSQL = `
+UPDATE pending
+SET attempts = attempts + 1
+WHERE book = $1 AND request_id = ANY($2) AND state = 'accepted'
+RETURNING request_id, attempts`
+
+// Suspect counts a start for requests that were delivered before without an outcome. It commits before the work begins, so that a
+// request which ends its process is still counted. It returns the number of starts of each that is pending.
+func (l *Ledger) Suspect(ctx context.Context, book int, ids []uuid.UUID) (map[uuid.UUID]int, error) {
+	rows, err := l.pool.Query(ctx, suspectSQL, book, ids)
+	if err != nil {
+		return nil, fmt.Errorf("count starts: %w", err)
+	}
+	starts := make(map[uuid.UUID]int, len(ids))
+	var id uuid.UUID
+	var count int
+	if _, err := pgx.ForEachRow(rows, []any{&id, &count}, func() error {
+		starts[id] = count
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("count starts: %w", err)
+	}
+	return starts, nil
+}
+
+const recordFailureSQL = `
+WITH failed AS (
+    UPDATE pending
+    SET last_error = $3
+    WHERE book = $1 AND request_id = ANY($2)
+    RETURNING request_id
+)
+INSERT INTO attempts (book, request_id, event, detail)
+SELECT $1, request_id, 'failed', $3 FROM failed`
+
+// RecordFailure puts a failed delivery on the timeline of requests that are still pending. Nothing else changes.
+func (l *Ledger) RecordFailure(ctx context.Context, book int, ids []uuid.UUID, problem string) error {
+	if _, err := l.pool.Exec(ctx, recordFailureSQL, book, ids, shorten(problem)); err != nil {
+		return fmt.Errorf("record a failure: %w", err)
+	}
+	return nil
+}
+
+// shorten bounds what is kept of a foreign error.
+func shorten(problem string) string {
+	const kept = 2000
+	if len(problem) > kept {
+		return problem[:kept]
+	}
+	return problem
+}
+
+// Bury makes a pending request dead: it waits for a person. It may be called twice. A decided request is left alone.
+func (l *Ledger) Bury(ctx context.Context, book int, id uuid.UUID, problem string) error {
+	if _, err := l.pool.Exec(ctx, buryPendingSQL, book, []uuid.UUID{id}, []string{shorten(problem)}); err != nil {
+		return fmt.Errorf("bury request %s: %w", id, err)
+	}
+	l.metrics.buried()
+	return nil
+}
+
+const buryUnwokenSQL = `
+WITH buried AS (
+    UPDATE pending
+    SET state = 'dead', last_error = 'waited too long for ' || waits_for, waits_for = NULL
+    WHERE state = 'parked' AND accepted_at < clock_timestamp() - $1
+    RETURNING book, request_id, last_error
+)
+INSERT INTO attempts (book, request_id, event, detail)
+SELECT book, request_id, 'dead', last_error FROM buried`
+
+// BuryUnwoken makes parked requests dead that were accepted longer ago than wait: a person must find out why the other request
+// never came.
+func (l *Ledger) BuryUnwoken(ctx context.Context, wait time.Duration) (int64, error) {
+	tag, err := l.pool.Exec(ctx, buryUnwokenSQL, wait)
+	if err != nil {
+		return 0, fmt.Errorf("bury parked requests: %w", err)
+	}
+	return tag.RowsAffected(), nil
+}
+
+const requeueSQL = `
+WITH raised AS (
+    UPDATE pending p
+    SET state = 'accepted', attempts = 0, rings = 0, ring_at = clock_timestamp()
+    FROM requests r
+    WHERE r.kind = $1 AND r.key = $2 AND p.book = r.book AND p.request_id = r.id AND p.state = 'dead'
+    RETURNING p.book, p.request_id
+), told AS (
+    INSERT INTO attempts (book, request_id, event, detail)
+    SELECT book, request_id, 'requeued', $3 FROM raised
+)
+SELECT book, request_id FROM raised`
+
+// ErrNotDead is returned by Requeue for a request that is not dead: it runs by itself, or it is decided.
+var ErrNotDead = errors.New("request is not dead")
+
+// Requeue lets a dead request run again; by says who decided it. It may be called twice and at once: one call does it, the others
+// get ErrNotDead.
+func (l *Ledger) Requeue(ctx context.Context, kind tasks.Kind, key, by string) error {
+	bell := tasks.Bell{Kind: kind}
+	err := l.pool.QueryRow(ctx, requeueSQL, kind, key, by).Scan(&bell.Book, &bell.ID)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return fmt.Errorf("requeue %s %q: %w", kind, key, ErrNotDead)
+	case err != nil:
+		return fmt.Errorf("requeue %s %q: %w", kind, key, err)
+	}
+	l.config.Ring([]tasks.Bell{bell})
+	return nil
+}
+
+const recordStraySQL = `
+INSERT INTO strays (queue, task_id, problem, excerpt)
+VALUES ($1, $2, $3, $4)`
+
+// RecordStray keeps a queue task that names no request of ours. excerpt is cut to what can be stored safely.
+func (l *Ledger) RecordStray(ctx context.Context, queue, taskID, problem string, excerpt []byte) error {
+	const kept = 200
+	if len(excerpt) > kept {
+		excerpt = excerpt[:kept]
+	}
+	if _, err := l.pool.Exec(ctx, recordStraySQL, queue, taskID, shorten(problem), fmt.Sprintf("%q", excerpt)); err != nil {
+		return fmt.Errorf("record a stray task: %w", err)
+	}
+	return nil
+}
+
+// Backlog is what is outstanding of one kind in one state.
+type Backlog struct {
+	Kind      tasks.Kind
+	State     string // accepted, parked or dead
+	Requests  int64
+	OldestAge time.Duration
+}
+
+const backlogSQL = `
+SELECT kind, state, count(*), clock_timestamp() - min(accepted_at)
+FROM pending
+GROUP BY kind, state
+ORDER BY kind, state`
+
+// Backlog counts what is outstanding. It reads pending only, which never holds history.
+func (l *Ledger) Backlog(ctx context.Context) ([]Backlog, error) {
+	rows, err := l.pool.Query(ctx, backlogSQL)
+	if err != nil {
+		return nil, fmt.Errorf("count the backlog: %w", err)
+	}
+	backlog, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Backlog])
+	if err != nil {
+		return nil, fmt.Errorf("count the backlog: %w", err)
+	}
+	return backlog, nil
+}
+
+// LoadPayload reads one stored request: for handlers that call the outside world before the ledger decides. It returns
+// ErrNotFound for an id that is not stored in the book.
+func (l *Ledger) LoadPayload(ctx context.Context, book int, id uuid.UUID) (tasks.Payload, error) {
+	var kind tasks.Kind
+	var canonical []byte
+	err := l.pool.QueryRow(ctx, `SELECT kind, payload FROM requests WHERE book = $1 AND id = $2`, book, id).Scan(&kind, &canonical)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, fmt.Errorf("load request %s: %w", id, ErrNotFound)
+	case err != nil:
+		return nil, fmt.Errorf("load request %s: %w", id, err)
+	}
+	return tasks.DecodePayload(kind, canonical)
+}

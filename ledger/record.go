@@ -1,0 +1,161 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/settled-dev/settled/money"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// ErrNotFound says that what was asked for is not stored.
+var ErrNotFound = errors.New("not found")
+
+// Reader looks things up in the books. It writes nothing and locks nothing; it may be used by many goroutines at once.
+type Reader struct{ pool *pgxpool.Pool }
+
+// NewReader makes a reader over a pool that the caller owns.
+func NewReader(pool *pgxpool.Pool) *Reader { return &Reader{pool: pool} }
+
+// Record is all that is known of one request.
+type Record struct {
+	ID           uuid.UUID       `json:"id"`
+	Book         int             `json:"book"`
+	Kind         tasks.Kind      `json:"kind"`
+	Key          string          `json:"key"`
+	Producer     string          `json:"producer"`
+	Payload      json.RawMessage `json:"payload"`
+	OccurredAt   time.Time       `json:"occurred_at"`
+	BusinessDate string          `json:"business_date"`
+	AcceptedAt   time.Time       `json:"accepted_at"`
+	State        string          `json:"state"` // accepted, parked, dead, applied or rejected
+	WaitsFor     string          `json:"waits_for,omitempty"`
+	LastError    string          `json:"last_error,omitempty"`
+	Outcome      *tasks.Outcome  `json:"outcome,omitempty"`
+	Transfers    []Posted        `json:"transfers"`
+	Timeline     []Event         `json:"timeline"`
+}
+
+// Posted is a transfer as it stands in the journal. Balances are those after it; unguarded accounts have none.
+type Posted struct {
+	Seq           int64         `json:"seq"`
+	Debit         AccountName   `json:"debit"`
+	Credit        AccountName   `json:"credit"`
+	Amount        money.Amount  `json:"amount"`
+	DebitBalance  *money.Amount `json:"debit_balance,omitempty"`
+	CreditBalance *money.Amount `json:"credit_balance,omitempty"`
+	BusinessDate  string        `json:"business_date"`
+	PostedAt      time.Time     `json:"posted_at"`
+}
+
+// Event is one thing that happened to a request.
+type Event struct {
+	At     time.Time `json:"at"`
+	Event  string    `json:"event"`
+	Detail string    `json:"detail,omitempty"`
+}
+
+const findRecordSQL = `
+SELECT r.id, r.book, r.producer, r.payload, r.occurred_at, r.business_date::text, r.accepted_at,
+       coalesce(p.state, o.result, ''), coalesce(p.waits_for, ''), coalesce(p.last_error, ''),
+       coalesce(o.result, ''), coalesce(o.reason, ''), coalesce(o.detail, ''), coalesce(o.first_transfer, 0),
+       coalesce(o.transfers, 0), coalesce(o.attempts, 0), coalesce(o.decided_at, r.accepted_at)
+FROM requests r
+LEFT JOIN pending p ON p.book = r.book AND p.request_id = r.id
+LEFT JOIN outcomes o ON o.book = r.book AND o.request_id = r.id
+WHERE r.kind = $1 AND r.key = $2`
+
+// timelineSQL orders what happened by when: conflicts are others' requests that were refused for this one.
+const timelineSQL = `
+SELECT at, event, detail
+FROM attempts
+WHERE book = $1 AND request_id = $2
+UNION ALL
+SELECT at, 'conflict', fields::text
+FROM conflicts
+WHERE book = $1 AND request_id = $2
+ORDER BY 1`
+
+const recordTransfersSQL = `
+SELECT t.seq, d.name, c.name, t.amount_fen, t.debit_balance_fen, t.credit_balance_fen, t.business_date::text, t.posted_at
+FROM transfers t
+JOIN accounts d ON d.book = t.book AND d.id = t.debit_account
+JOIN accounts c ON c.book = t.book AND c.id = t.credit_account
+WHERE t.book = $1 AND t.seq >= $2 AND t.seq < $3
+ORDER BY t.seq
+LIMIT 1000`
+
+// Record finds a request by its kind and key. It returns ErrNotFound when it was never accepted. At most 1,000 of its transfers
+// are listed: a part of a sweep has thousands.
+func (r *Reader) Record(ctx context.Context, kind tasks.Kind, key string) (Record, error) {
+	record := Record{Kind: kind, Key: key, Transfers: []Posted{}}
+	var o tasks.Outcome
+	err := r.pool.QueryRow(ctx, findRecordSQL, kind, key).Scan(&record.ID, &record.Book, &record.Producer, &record.Payload,
+		&record.OccurredAt, &record.BusinessDate, &record.AcceptedAt, &record.State, &record.WaitsFor, &record.LastError,
+		&o.Result, &o.Reason, &o.Detail, &o.FirstTransfer, &o.Transfers, &o.Attempts, &o.DecidedAt)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return Record{}, fmt.Errorf("%s %q: %w", kind, key, ErrNotFound)
+	case err != nil:
+		return Record{}, fmt.Errorf("find %s %q: %w", kind, key, err)
+	}
+	record.Timeline = []Event{{At: record.AcceptedAt, Event: "accepted", Detail: "by " + record.Producer}}
+	events, err := queryRows(ctx, r.pool, pgx.RowToStructByPos[Event], timelineSQL, record.Book, record.ID)
+	if err != nil {
+		return Record{}, fmt.Errorf("read the timeline of %s %q: %w", kind, key, err)
+	}
+	record.Timeline = append(record.Timeline, events...)
+	if o.Result == "" {
+		return record, nil
+	}
+	record.Outcome = &o
+	record.Timeline = append(record.Timeline, Event{At: o.DecidedAt, Event: string(o.Result), Detail: describe(o)})
+	record.Transfers, err = queryRows(ctx, r.pool, scanPosted, recordTransfersSQL, record.Book, o.FirstTransfer,
+		o.FirstTransfer+int64(o.Transfers))
+	if err != nil {
+		return Record{}, fmt.Errorf("read the transfers of %s %q: %w", kind, key, err)
+	}
+	return record, nil
+}
+
+func describe(o tasks.Outcome) string {
+	if o.Reason == "" {
+		return o.Detail
+	}
+	if o.Detail == "" {
+		return string(o.Reason)
+	}
+	return string(o.Reason) + ": " + o.Detail
+}
+
+func scanPosted(row pgx.CollectableRow) (Posted, error) {
+	var p Posted
+	var fen int64
+	var debit, credit *int64
+	err := row.Scan(&p.Seq, &p.Debit, &p.Credit, &fen, &debit, &credit, &p.BusinessDate, &p.PostedAt)
+	p.Amount, p.DebitBalance, p.CreditBalance = money.FromFen(fen), amountOf(debit), amountOf(credit)
+	return p, err
+}
+
+func amountOf(fen *int64) *money.Amount {
+	if fen == nil {
+		return nil
+	}
+	amount := money.FromFen(*fen)
+	return &amount
+}
+
+func queryRows[T any](ctx context.Context, pool *pgxpool.Pool, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
+	rows, err := pool.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scan)
+}

@@ -1,0 +1,236 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/settled-dev/settled/money"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// Reads collects the rows that a batch's rules will look at. Naming a row twice reads it once.
+type Reads struct {
+	accounts   map[AccountName]struct{}
+	orders     map[string]bool // with lines?
+	receipts   map[Receipt]struct{}
+	enrolments map[enrolmentKey]struct{}
+	pages      map[pageKey]struct{}
+}
+
+type enrolmentKey struct{ productID, userID string }
+
+type pageKey struct{ productID, after string }
+
+func newReads() *Reads {
+	return &Reads{accounts: map[AccountName]struct{}{}, orders: map[string]bool{}, receipts: map[Receipt]struct{}{},
+		enrolments: map[enrolmentKey]struct{}{}, pages: map[pageKey]struct{}{}}
+}
+
+// Account reads a user's account, whether it exists or not. Accounts that are not guarded need not be read: no rule may depend on
+// what they hold.
+func (r *Reads) Account(name AccountName) { r.accounts[name] = struct{}{} }
+
+// Order reads an order and its legs.
+func (r *Reads) Order(orderID string) {
+	if !r.orders[orderID] {
+		r.orders[orderID] = false
+	}
+}
+
+// OrderWithLines reads an order, its legs and its lines.
+func (r *Reads) OrderWithLines(orderID string) { r.orders[orderID] = true }
+
+// Receipt reads whether a channel's payment has funded a request.
+func (r *Reads) Receipt(receipt Receipt) { r.receipts[receipt] = struct{}{} }
+
+// Enrolment reads a user's enrolment in a product.
+func (r *Reads) Enrolment(productID, userID string) {
+	r.enrolments[enrolmentKey{productID, userID}] = struct{}{}
+}
+
+// SweepPage reads the next users enrolled in a product after a user, with their accounts, up to the policy's SweepUsersMax.
+func (r *Reads) SweepPage(productID, afterUserID string) {
+	r.pages[pageKey{productID, afterUserID}] = struct{}{}
+}
+
+// State is what a batch locked and read, as the requests decided so far have left it.
+type State struct {
+	book   int
+	books  int
+	policy tasks.Policy
+
+	accounts   map[AccountName]*Account
+	byID       map[int64]*Account
+	orders     map[string]*Order // nil: read and not there
+	withLines  map[string]bool
+	receipts   map[Receipt]bool
+	enrolments map[enrolmentKey]*Enrolment
+	pages      map[pageKey][]Enrolment
+}
+
+// NewState makes an empty working set of one book. Tests of rules fill it with Put calls.
+func NewState(book, books int, policy tasks.Policy) *State {
+	return &State{book: book, books: books, policy: policy, accounts: map[AccountName]*Account{}, byID: map[int64]*Account{},
+		orders: map[string]*Order{}, withLines: map[string]bool{}, receipts: map[Receipt]bool{},
+		enrolments: map[enrolmentKey]*Enrolment{}, pages: map[pageKey][]Enrolment{}}
+}
+
+// Book is the book that the batch locked.
+func (s *State) Book() int { return s.book }
+
+// Books is the number of books.
+func (s *State) Books() int { return s.books }
+
+// Policy is the business settings that count for this batch.
+func (s *State) Policy() *tasks.Policy { return &s.policy }
+
+// Account finds an account. A guarded one must have been read.
+func (s *State) Account(name AccountName) *Account {
+	account, ok := s.accounts[name]
+	if !ok {
+		kind := name.Kind()
+		if kind.Guarded() {
+			panic(fmt.Sprintf("rule looks at %s, which it did not read", name))
+		}
+		account = &Account{name: name, kind: kind}
+		s.accounts[name] = account
+	}
+	return account
+}
+
+// Order finds an order that was read; false when it was not captured. Its lines are there if they were read.
+func (s *State) Order(orderID string) (*Order, bool) {
+	order, ok := s.orders[orderID]
+	if !ok {
+		panic(fmt.Sprintf("rule looks at order %s, which it did not read", orderID))
+	}
+	return order, order != nil
+}
+
+// Funded says whether a channel's payment, which was read, has funded a request.
+func (s *State) Funded(receipt Receipt) bool {
+	funded, ok := s.receipts[receipt]
+	if !ok {
+		panic(fmt.Sprintf("rule looks at payment %s of %s, which it did not read", receipt.TxnID, receipt.Channel))
+	}
+	return funded
+}
+
+// Enrolment finds an enrolment that was read; false when there is none.
+func (s *State) Enrolment(productID, userID string) (*Enrolment, bool) {
+	enrolment, ok := s.enrolments[enrolmentKey{productID, userID}]
+	if !ok {
+		panic(fmt.Sprintf("rule looks at the enrolment of %s, which it did not read", userID))
+	}
+	return enrolment, enrolment != nil
+}
+
+// SweepPage lists the enrolments of a page that was read, in the order of user ids. Fewer than SweepUsersMax means that it is the
+// last.
+func (s *State) SweepPage(productID, afterUserID string) []Enrolment {
+	page, ok := s.pages[pageKey{productID, afterUserID}]
+	if !ok {
+		panic(fmt.Sprintf("rule looks at the page after %q, which it did not read", afterUserID))
+	}
+	return page
+}
+
+// PutAccount puts a user's account into a state made by hand. A negative balance means that it was not opened.
+func (s *State) PutAccount(name AccountName, balance money.Amount) *Account {
+	account := &Account{name: name, kind: name.Kind()}
+	if !balance.IsNegative() {
+		account.id, account.balance = int64(len(s.accounts)+1), balance.Fen()
+	}
+	s.accounts[name] = account
+	return account
+}
+
+// PutOrder puts an order into a state made by hand; nil means that it was read and not there.
+func (s *State) PutOrder(orderID string, order *Order) {
+	s.orders[orderID], s.withLines[orderID] = order, true
+}
+
+// PutReceipt says in a state made by hand whether a channel's payment has funded a request.
+func (s *State) PutReceipt(receipt Receipt, funded bool) { s.receipts[receipt] = funded }
+
+// PutEnrolment puts an enrolment into a state made by hand; nil means that there is none.
+func (s *State) PutEnrolment(productID, userID string, enrolment *Enrolment) {
+	s.enrolments[enrolmentKey{productID, userID}] = enrolment
+}
+
+// PutSweepPage puts a page into a state made by hand.
+func (s *State) PutSweepPage(productID, afterUserID string, page []Enrolment) {
+	s.pages[pageKey{productID, afterUserID}] = page
+}
+
+// ErrBrokenInvariant says that a rule decided something that the books refuse. It is a bug in the rule: its request is dead.
+var ErrBrokenInvariant = errors.New("decision breaks an invariant")
+
+// Post applies a decision to the state, so that later requests see it. It applies all of it or, with ErrBrokenInvariant, nothing.
+func (s *State) Post(decision Decision) error {
+	for i, transfer := range decision.Transfers {
+		if err := s.postTransfer(transfer); err != nil {
+			s.unpostTransfers(decision.Transfers[:i])
+			return err
+		}
+	}
+	for i, refund := range decision.LegRefunds {
+		leg := &refund.Order.Legs[refund.Leg]
+		if !refund.Amount.IsPositive() || refund.Amount.Cmp(leg.Remaining()) > 0 {
+			for _, earlier := range decision.LegRefunds[:i] {
+				undone := &earlier.Order.Legs[earlier.Leg]
+				undone.Refunded = undone.Refunded.Sub(earlier.Amount)
+			}
+			s.unpostTransfers(decision.Transfers)
+			return fmt.Errorf("%w: I6: refund of %s to leg %d of order %s, of which %s remain", ErrBrokenInvariant, refund.Amount,
+				refund.Leg, refund.Order.ID, leg.Remaining())
+		}
+		leg.Refunded = leg.Refunded.Add(refund.Amount)
+	}
+	s.postRows(decision)
+	return nil
+}
+
+func (s *State) postTransfer(transfer Transfer) error {
+	fen := transfer.Amount.Fen()
+	switch {
+	case fen <= 0 || transfer.Debit == transfer.Credit:
+		return fmt.Errorf("%w: I1: transfer of %s from %s to %s", ErrBrokenInvariant, transfer.Amount, transfer.Debit.name,
+			transfer.Credit.name)
+	case transfer.Debit.guarded() && transfer.Debit.balance-transfer.Debit.held < fen:
+		return fmt.Errorf("%w: I3: transfer of %s from %s, of which %s are available", ErrBrokenInvariant, transfer.Amount,
+			transfer.Debit.name, transfer.Debit.Available())
+	}
+	transfer.Debit.credit(-fen)
+	transfer.Credit.credit(fen)
+	return nil
+}
+
+func (s *State) unpostTransfers(transfers []Transfer) {
+	for i := len(transfers) - 1; i >= 0; i-- {
+		transfers[i].Credit.uncredit(transfers[i].Amount.Fen())
+		transfers[i].Debit.uncredit(-transfers[i].Amount.Fen())
+	}
+}
+
+func (s *State) postRows(decision Decision) {
+	for _, order := range decision.Orders {
+		s.orders[order.ID], s.withLines[order.ID] = order, true
+	}
+	for _, refund := range decision.LineRefunds {
+		line, _ := refund.Order.Line(refund.LineID)
+		for leg, amount := range refund.PerLeg {
+			line.Refunded[leg] = line.Refunded[leg].Add(amount)
+		}
+	}
+	for _, receipt := range decision.Receipts {
+		s.receipts[receipt] = true
+	}
+	for _, account := range decision.Opens {
+		account.opened = true
+	}
+	for i := range decision.Enrolments {
+		enrolment := decision.Enrolments[i]
+		s.enrolments[enrolmentKey{enrolment.ProductID, enrolment.UserID}] = &enrolment
+	}
+}

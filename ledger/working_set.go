@@ -1,0 +1,286 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/settled-dev/settled/money"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// lockBookSQL takes the one lock of a batch. It comes first and is held to the commit: whoever has it is the book's only writer,
+// so nothing that the batch reads or writes needs a lock of its own.
+const lockBookSQL = `
+SELECT next_account, next_transfer, (SELECT coalesce(max(version), 0) FROM policies)
+FROM books
+WHERE book = $1
+FOR UPDATE`
+
+// batchTimeSQL is read after the lock, so that a later batch of a book never has an earlier time.
+const batchTimeSQL = `SELECT clock_timestamp()`
+
+const readPendingSQL = `
+SELECT request_id, state, attempts
+FROM pending
+WHERE book = $1 AND request_id = ANY($2)`
+
+const readAccountsSQL = `
+SELECT name, id, balance_fen, held_fen, version
+FROM accounts
+WHERE book = $1 AND name = ANY($2)`
+
+const readOrdersSQL = `
+SELECT o.order_id, o.user_id, o.merchant_id, l.source, coalesce(l.channel_txn_id, ''), l.captured_fen, l.refunded_fen
+FROM orders o
+JOIN legs l ON l.book = o.book AND l.order_id = o.order_id
+WHERE o.book = $1 AND o.order_id = ANY($2)
+ORDER BY o.order_id, l.leg`
+
+const readLinesSQL = `
+SELECT order_id, line_id, kind, amount_fen, allocated_fen, refunded_fen
+FROM order_lines
+WHERE book = $1 AND order_id = ANY($2)
+ORDER BY order_id, position`
+
+// readReceiptsSQL looks in all books: a channel's payment funds one request of the whole ledger.
+const readReceiptsSQL = `
+SELECT r.channel, r.channel_txn_id
+FROM unnest($1::text[], $2::text[]) AS asked (channel, channel_txn_id)
+JOIN channel_receipts r ON r.channel = asked.channel AND r.channel_txn_id = asked.channel_txn_id`
+
+const readEnrolmentsSQL = `
+SELECT e.product_id, e.user_id, e.keep_fen, e.consent_version
+FROM unnest($2::text[], $3::text[]) AS asked (product_id, user_id)
+JOIN enrolments e ON e.book = $1 AND e.product_id = asked.product_id AND e.user_id = asked.user_id`
+
+const readSweepPageSQL = `
+SELECT e.user_id, e.keep_fen, c.id, c.balance_fen, c.held_fen, c.version, w.id, w.balance_fen, w.held_fen, w.version
+FROM enrolments e
+JOIN accounts c ON c.book = e.book AND c.id = e.cash_account
+JOIN accounts w ON w.book = e.book AND w.id = e.wealth_account
+WHERE e.book = $1 AND e.product_id = $2 AND e.user_id > $3
+ORDER BY e.user_id
+LIMIT $4`
+
+// standing is what the lock found of a batch and its book.
+type standing struct {
+	nextAccount   int64
+	nextTransfer  int64
+	policyVersion int
+	at            time.Time
+	pending       map[uuid.UUID]pendingRow
+}
+
+type pendingRow struct {
+	state    string
+	attempts int
+}
+
+// openBatch begins the transaction, locks the book, and reads everything that the rules read, in one round trip.
+func openBatch(ctx context.Context, conn *pgx.Conn, state *State, reads *Reads, ids []uuid.UUID) (standing, error) {
+	now := standing{pending: make(map[uuid.UUID]pendingRow, len(ids))}
+	var queries pgx.Batch
+	queries.Queue("BEGIN")
+	queries.Queue(lockBookSQL, state.book).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&now.nextAccount, &now.nextTransfer, &now.policyVersion)
+	})
+	queries.Queue(batchTimeSQL).QueryRow(func(row pgx.Row) error { return row.Scan(&now.at) })
+	queries.Queue(readPendingSQL, state.book, ids).Query(func(rows pgx.Rows) error {
+		var id uuid.UUID
+		var row pendingRow
+		_, err := pgx.ForEachRow(rows, []any{&id, &row.state, &row.attempts}, func() error {
+			now.pending[id] = row
+			return nil
+		})
+		return err
+	})
+	queueAccounts(&queries, state, reads)
+	queueOrders(&queries, state, reads)
+	queueReceipts(&queries, state, reads)
+	queueEnrolments(&queries, state, reads)
+	if err := conn.SendBatch(ctx, &queries).Close(); err != nil {
+		return standing{}, fmt.Errorf("lock book %d and read: %w", state.book, err)
+	}
+	return now, nil
+}
+
+func queueAccounts(queries *pgx.Batch, state *State, reads *Reads) {
+	if len(reads.accounts) == 0 {
+		return
+	}
+	names := make([]string, 0, len(reads.accounts))
+	for name := range reads.accounts {
+		names = append(names, string(name))
+		state.accounts[name] = &Account{name: name, kind: name.Kind()}
+	}
+	queries.Queue(readAccountsSQL, state.book, names).Query(func(rows pgx.Rows) error {
+		var name string
+		var read Account
+		_, err := pgx.ForEachRow(rows, []any{&name, &read.id, &read.balance, &read.held, &read.version}, func() error {
+			account := state.accounts[AccountName(name)]
+			account.id, account.balance, account.held = read.id, read.balance, read.held
+			account.version, account.stored = read.version, read.version
+			state.byID[account.id] = account
+			return nil
+		})
+		return err
+	})
+}
+
+func queueOrders(queries *pgx.Batch, state *State, reads *Reads) {
+	if len(reads.orders) == 0 {
+		return
+	}
+	ids, withLines := make([]string, 0, len(reads.orders)), []string(nil)
+	for id, lines := range reads.orders {
+		ids = append(ids, id)
+		state.orders[id], state.withLines[id] = nil, lines
+		if lines {
+			withLines = append(withLines, id)
+		}
+	}
+	queries.Queue(readOrdersSQL, state.book, ids).Query(func(rows pgx.Rows) error {
+		var id, user, merchant string
+		var leg Leg
+		var captured, refunded int64
+		_, err := pgx.ForEachRow(rows, []any{&id, &user, &merchant, &leg.Source, &leg.ChannelTxnID, &captured, &refunded}, func() error {
+			order := state.orders[id]
+			if order == nil {
+				order = &Order{ID: id, UserID: user, MerchantID: merchant}
+				state.orders[id] = order
+			}
+			leg.Captured, leg.Refunded = money.FromFen(captured), money.FromFen(refunded)
+			order.Legs = append(order.Legs, leg)
+			return nil
+		})
+		return err
+	})
+	if len(withLines) > 0 {
+		queueLines(queries, state, withLines)
+	}
+}
+
+func queueLines(queries *pgx.Batch, state *State, orders []string) {
+	queries.Queue(readLinesSQL, state.book, orders).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			var id string
+			var line Line
+			var amount int64
+			var allocated, refunded []int64
+			if err := rows.Scan(&id, &line.ID, &line.Kind, &amount, &allocated, &refunded); err != nil {
+				return err
+			}
+			line.Amount, line.Allocated, line.Refunded = money.FromFen(amount), amounts(allocated), amounts(refunded)
+			state.orders[id].Lines = append(state.orders[id].Lines, line)
+		}
+		return rows.Err()
+	})
+}
+
+func amounts(fen []int64) []money.Amount {
+	list := make([]money.Amount, len(fen))
+	for i, f := range fen {
+		list[i] = money.FromFen(f)
+	}
+	return list
+}
+
+func queueReceipts(queries *pgx.Batch, state *State, reads *Reads) {
+	if len(reads.receipts) == 0 {
+		return
+	}
+	var channels, txns []string
+	for receipt := range reads.receipts {
+		state.receipts[receipt] = false
+		channels, txns = append(channels, string(receipt.Channel)), append(txns, receipt.TxnID)
+	}
+	queries.Queue(readReceiptsSQL, channels, txns).Query(func(rows pgx.Rows) error {
+		var receipt Receipt
+		_, err := pgx.ForEachRow(rows, []any{&receipt.Channel, &receipt.TxnID}, func() error {
+			state.receipts[receipt] = true
+			return nil
+		})
+		return err
+	})
+}
+
+// queueEnrolments runs after queueAccounts: an enrolment's accounts are among those that its rule reads.
+func queueEnrolments(queries *pgx.Batch, state *State, reads *Reads) {
+	if len(reads.enrolments) > 0 {
+		var products, users []string
+		for key := range reads.enrolments {
+			state.enrolments[key] = nil
+			products, users = append(products, key.productID), append(users, key.userID)
+		}
+		queries.Queue(readEnrolmentsSQL, state.book, products, users).Query(func(rows pgx.Rows) error {
+			var e Enrolment
+			var keep int64
+			_, err := pgx.ForEachRow(rows, []any{&e.ProductID, &e.UserID, &keep, &e.ConsentVersion}, func() error {
+				found := e
+				found.Keep = money.FromFen(keep)
+				found.Cash, found.Wealth = state.accounts[UserCash(e.UserID)], state.accounts[UserWealth(e.UserID, e.ProductID)]
+				state.enrolments[enrolmentKey{e.ProductID, e.UserID}] = &found
+				return nil
+			})
+			return err
+		})
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(reads.pages), comparePages) {
+		queueSweepPage(queries, state, key)
+	}
+}
+
+func comparePages(a, b pageKey) int {
+	return slices.Compare([]string{a.productID, a.after}, []string{b.productID, b.after})
+}
+
+func queueSweepPage(queries *pgx.Batch, state *State, key pageKey) {
+	state.pages[key] = nil
+	queries.Queue(readSweepPageSQL, state.book, key.productID, key.after, state.policy.SweepUsersMax).Query(func(rows pgx.Rows) error {
+		page := make([]Enrolment, 0, state.policy.SweepUsersMax)
+		var user string
+		var keep int64
+		var c, w Account
+		_, err := pgx.ForEachRow(rows, []any{&user, &keep, &c.id, &c.balance, &c.held, &c.version, &w.id, &w.balance, &w.held,
+			&w.version}, func() error {
+			page = append(page, Enrolment{ProductID: key.productID, UserID: user, Keep: money.FromFen(keep),
+				Cash:   state.share(c, UserCash(user)),
+				Wealth: state.share(w, UserWealth(user, key.productID))})
+			return nil
+		})
+		state.pages[key] = page
+		return err
+	})
+}
+
+// share finds the account in the working set or adds it: requests of one batch must see one account as one.
+func (s *State) share(read Account, name AccountName) *Account {
+	if known, ok := s.byID[read.id]; ok {
+		return known
+	}
+	account := &Account{name: name, kind: name.Kind(), id: read.id, balance: read.balance, held: read.held, version: read.version,
+		stored: read.version}
+	s.byID[read.id] = account
+	return account
+}
+
+// readPolicy reads the newest policy inside the batch's transaction.
+func readPolicy(ctx context.Context, conn *pgx.Conn) (tasks.Policy, error) {
+	policy := tasks.DefaultPolicy()
+	var version int
+	var document []byte
+	if err := conn.QueryRow(ctx, tasks.NewestPolicySQL).Scan(&version, &document); err != nil {
+		return tasks.Policy{}, fmt.Errorf("read policy: %w", err)
+	}
+	if err := json.Unmarshal(document, &policy); err != nil {
+		return tasks.Policy{}, fmt.Errorf("read policy %d: %w", version, err)
+	}
+	return policy, nil
+}
