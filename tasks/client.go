@@ -42,7 +42,7 @@ type Client struct {
 	books  int
 	policy atomic.Pointer[Policy]
 	group  *groupAccept
-	ringer *ringer
+	ringer *Ringer
 }
 
 // NewClient makes a client over a pool and a doorbell that the caller owns. A nil doorbell rings nothing: the relay does. It
@@ -72,7 +72,7 @@ func NewClient(ctx context.Context, pool *pgxpool.Pool, bell *Doorbell, config C
 	if err := c.reloadPolicy(ctx); err != nil {
 		return nil, err
 	}
-	c.ringer = startRinger(ctx, bell, config)
+	c.ringer = NewRinger(ctx, bell, config.RingSize, config.OnRingError)
 	c.group = startGroupAccept(ctx, pool, config, c.ringer)
 	return c, nil
 }
@@ -87,7 +87,7 @@ func orDefault[T int | time.Duration](value, otherwise T) T {
 // Close waits for acceptances and rings under way. Enqueue must not be called after it.
 func (c *Client) Close() {
 	c.group.stop()
-	c.ringer.stop()
+	c.ringer.Close()
 }
 
 // Books is the number of books of the ledger.
@@ -138,7 +138,7 @@ func (c *Client) EnqueueMany(ctx context.Context, payloads []Payload) ([]Item, e
 	for n, receipt := range receipts {
 		items[places[n]].Receipt = receipt
 	}
-	c.ringer.ring(receipts)
+	c.ringer.ringAccepted(receipts)
 	return items, nil
 }
 
@@ -157,7 +157,7 @@ func (c *Client) EnqueueTx(ctx context.Context, tx pgx.Tx, payloads ...Payload) 
 }
 
 // Ring rings for accepted requests, without waiting. Receipts of other statuses are passed over.
-func (c *Client) Ring(receipts ...Receipt) { c.ringer.ring(receipts) }
+func (c *Client) Ring(receipts ...Receipt) { c.ringer.ringAccepted(receipts) }
 
 // Prepare validates a payload and gives it its identity and book, without storing it. It returns a *FieldError.
 func (c *Client) Prepare(ctx context.Context, payload Payload) (Request, error) {

@@ -21,7 +21,7 @@ const acceptors = 2
 type groupAccept struct {
 	pool   *pgxpool.Pool
 	config ClientConfig
-	ringer *ringer
+	ringer *Ringer
 
 	mu      sync.Mutex
 	arrived *sync.Cond
@@ -39,7 +39,7 @@ type acceptance struct {
 }
 
 // startGroupAccept runs until stop; ctx carries values, not cancellation, to the inserts.
-func startGroupAccept(ctx context.Context, pool *pgxpool.Pool, config ClientConfig, ringer *ringer) *groupAccept {
+func startGroupAccept(ctx context.Context, pool *pgxpool.Pool, config ClientConfig, ringer *Ringer) *groupAccept {
 	g := &groupAccept{pool: pool, config: config, ringer: ringer}
 	g.arrived = sync.NewCond(&g.mu)
 	for range acceptors {
@@ -147,7 +147,7 @@ func (g *groupAccept) store(ctx context.Context, batch []*acceptance) ([]Receipt
 	}
 	receipts, err := accept(ctx, g.pool, requests, g.config.Producer, g.config.RingAfter)
 	if err == nil {
-		g.ringer.ring(receipts)
+		g.ringer.ringAccepted(receipts)
 	}
 	return receipts, err
 }

@@ -12,8 +12,9 @@ const ringTimeout = 3 * time.Second
 // bellsWaitingMax bounds what waits for a slow Redis. What does not fit is left to the relay.
 const bellsWaitingMax = 100_000
 
-// ringer rings for accepted requests behind the callers' backs: an acceptance never waits for Redis.
-type ringer struct {
+// Ringer rings behind its callers' backs: they never wait for Redis. What it gathers while a pipeline is under way goes into the
+// next one. It may be used by many goroutines at once.
+type Ringer struct {
 	doorbell *Doorbell
 	size     int
 	onError  func(error)
@@ -25,9 +26,10 @@ type ringer struct {
 	running sync.WaitGroup
 }
 
-// startRinger runs until stop; ctx carries values, not cancellation, to the rings.
-func startRinger(ctx context.Context, doorbell *Doorbell, config ClientConfig) *ringer {
-	r := &ringer{doorbell: doorbell, size: config.RingSize, onError: config.OnRingError}
+// NewRinger starts a ringer that names up to size requests in a ring. It runs until Close; ctx gives it values, not cancellation.
+// onError may be nil; what could not be rung is left to the relay. A nil doorbell rings nothing.
+func NewRinger(ctx context.Context, doorbell *Doorbell, size int, onError func(error)) *Ringer {
+	r := &Ringer{doorbell: doorbell, size: size, onError: onError}
 	r.arrived = sync.NewCond(&r.mu)
 	if doorbell != nil {
 		r.running.Go(func() { r.run(context.WithoutCancel(ctx)) })
@@ -35,23 +37,31 @@ func startRinger(ctx context.Context, doorbell *Doorbell, config ClientConfig) *
 	return r
 }
 
-// ring hands over the receipts of accepted requests.
-func (r *ringer) ring(receipts []Receipt) {
+// Ring hands over bells and returns at once. Too many at a time, and those after Close, are left to the relay.
+func (r *Ringer) Ring(bells []Bell) {
 	if r.doorbell == nil {
 		return
 	}
 	r.mu.Lock()
-	for i := range receipts {
-		receipt := &receipts[i]
-		if receipt.Status == Accepted && len(r.waiting) < bellsWaitingMax {
-			r.waiting = append(r.waiting, Bell{Kind: receipt.Kind, Book: receipt.Book, ID: receipt.ID})
-		}
+	if room := bellsWaitingMax - len(r.waiting); !r.closed && room > 0 {
+		r.waiting = append(r.waiting, bells[:min(room, len(bells))]...)
 	}
 	r.mu.Unlock()
 	r.arrived.Signal()
 }
 
-func (r *ringer) run(ctx context.Context) {
+// ringAccepted rings for the requests that were stored just now.
+func (r *Ringer) ringAccepted(receipts []Receipt) {
+	bells := make([]Bell, 0, len(receipts))
+	for i := range receipts {
+		if receipt := &receipts[i]; receipt.Status == Accepted {
+			bells = append(bells, Bell{Kind: receipt.Kind, Book: receipt.Book, ID: receipt.ID})
+		}
+	}
+	r.Ring(bells)
+}
+
+func (r *Ringer) run(ctx context.Context) {
 	for {
 		r.mu.Lock()
 		for len(r.waiting) == 0 && !r.closed {
@@ -71,7 +81,8 @@ func (r *ringer) run(ctx context.Context) {
 	}
 }
 
-func (r *ringer) stop() {
+// Close rings for what waits and stops.
+func (r *Ringer) Close() {
 	r.mu.Lock()
 	r.closed = true
 	r.mu.Unlock()
