@@ -17,24 +17,42 @@ var bannedCalls = []struct {
 	places  string
 	reason  string
 }{
-	{"time", []string{"Now", "Since", "Until"},
+	{
+		"time",
+		[]string{"Now", "Since", "Until"},
 		func(s source) bool { return s.isUnder("internal/clock") }, "internal/clock",
-		"the time comes from a clock.Clock, so that a test can choose it; subtract its Now for a duration"},
-	{"time", []string{"Sleep"},
+		"the time comes from a clock.Clock, so that a test can choose it; subtract its Now for a duration",
+	},
+	{
+		"time",
+		[]string{"Sleep"},
 		func(s source) bool { return !s.isTest() }, "code that is no test",
-		"a test that sleeps is slow or flaky; wait for the event itself"},
-	{"context", []string{"Background", "TO" + "DO"},
+		"a test that sleeps is slow or flaky; wait for the event itself",
+	},
+	{
+		"context",
+		[]string{"Background", "TO" + "DO"},
 		inBinaryOrTest, "cmd, and *_test.go",
-		"work that nobody can cancel outlives its caller; pass ctx, or context.WithoutCancel(ctx) to clean up"},
-	{"os", []string{"Exit"},
+		"work that nobody can cancel outlives its caller; pass ctx, or context.WithoutCancel(ctx) to clean up",
+	},
+	{
+		"os",
+		[]string{"Exit"},
 		inBinaryOrTest, "cmd, and *_test.go",
-		"exiting skips every deferred clean-up; return an error"},
-	{"log", []string{"Fatal", "Fatalf", "Fatalln", "Panic", "Panicf", "Panicln"},
+		"exiting skips every deferred clean-up; return an error",
+	},
+	{
+		"log",
+		[]string{"Fatal", "Fatalf", "Fatalln", "Panic", "Panicf", "Panicln"},
 		inBinaryOrTest, "cmd, and *_test.go",
-		"exiting skips every deferred clean-up; return an error"},
-	{"github.com/shopspring/decimal", []string{"NewFromFloat", "NewFromFloat32", "NewFromFloatWithExponent"},
+		"exiting skips every deferred clean-up; return an error",
+	},
+	{
+		"github.com/shopspring/decimal",
+		[]string{"NewFromFloat", "NewFromFloat32", "NewFromFloatWithExponent"},
 		nowhere, "nowhere",
-		"a float has lost the amount already; parse the text"},
+		"a float has lost the amount already; parse the text",
+	},
 }
 
 func inBinaryOrTest(s source) bool { return s.isUnder("cmd") || s.isTest() }
@@ -163,15 +181,23 @@ func TestPlantedSkipsAreFound(t *testing.T) {
 	const skipping = "package p\nimport \"testing\"\nfunc TestX(t *testing.T) { t.SkipNow() }\n"
 	seen(t, checkSkips, []planted{
 		{"a skipped test", "ledger/lane_test.go", skipping, "t.SkipNow may be used in"},
-		{"in a helper", "internal/postgres/pgtest/pgtest.go",
-			"package p\nimport tst \"testing\"\nfunc New(tb tst.TB) { tb.Skip() }\n", "tb.Skip may"},
-		{"in a subtest", "ledger/lane_test.go",
-			"package p\nimport \"testing\"\nvar _ = func(b *testing.B) { b.Skipf(\"%d\", 1) }\n", "b.Skipf"},
+		{
+			"in a helper", "internal/postgres/pgtest/pgtest.go",
+			"package p\nimport tst \"testing\"\nfunc New(tb tst.TB) { tb.Skip() }\n", "tb.Skip may",
+		},
+		{
+			"in a subtest", "ledger/lane_test.go",
+			"package p\nimport \"testing\"\nvar _ = func(b *testing.B) { b.Skipf(\"%d\", 1) }\n", "b.Skipf",
+		},
 		{"fixtures that may be absent", "ledger/export_test.go", skipping + "const dir = \"../../" + fixturesMark + "\"\n", ""},
 		{"the same words in code that is no test", "ledger/export.go", skipping + "// " + fixturesMark + "\n", "t.SkipNow"},
-		{"another Skip", "ledger/lane_test.go",
-			"package p\nimport \"testing\"\nfunc TestX(t *testing.T) { decoder.Skip() }\n", ""},
-		{"a property discards a draw", "ledger/lane_test.go",
-			"package p\nimport \"pgregory.net/rapid\"\nfunc f(t *rapid.T) { t.SkipNow() }\n", ""},
+		{
+			"another Skip", "ledger/lane_test.go",
+			"package p\nimport \"testing\"\nfunc TestX(t *testing.T) { decoder.Skip() }\n", "",
+		},
+		{
+			"a property discards a draw", "ledger/lane_test.go",
+			"package p\nimport \"pgregory.net/rapid\"\nfunc f(t *rapid.T) { t.SkipNow() }\n", "",
+		},
 	})
 }

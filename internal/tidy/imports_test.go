@@ -57,20 +57,46 @@ var libraries = []struct {
 	testsOnly bool
 	reason    string
 }{
-	{"github.com/shopspring/decimal", []string{"money"}, false,
-		"elsewhere an amount is a money.Amount: one form per value, and rounding in one place"},
-	{"github.com/pressly/goose/v3", []string{"internal/postgres"}, false,
-		"migrations are run through internal/postgres, which also sets up the service's role"},
-	{"github.com/alecthomas/kong", []string{"cmd"}, false,
-		"flags and environment are the binary's; a room is given its settings"},
-	{"github.com/alicebob/miniredis/v2", []string{"internal/devstack"}, false,
-		"an imitation of Redis serves the demo only; tests use a real one"},
-	{"github.com/compose-spec/compose-go/v2", []string{"internal/tidy"}, true,
-		"it checks docker-compose.yml and is no part of the program"},
-	{"github.com/wechatpay-apiv3/wechatpay-go", []string{"channel"}, true,
-		"the vendor's SDK is what our verifier is compared with, not what we run"},
-	{"github.com/stretchr/testify", nil, true,
-		"its Equal compares by reflection; plain if and go-cmp use a type's own Equal"},
+	{
+		"github.com/shopspring/decimal",
+		[]string{"money"},
+		false,
+		"elsewhere an amount is a money.Amount: one form per value, and rounding in one place",
+	},
+	{
+		"github.com/pressly/goose/v3",
+		[]string{"internal/postgres"},
+		false,
+		"migrations are run through internal/postgres, which also sets up the service's role",
+	},
+	{
+		"github.com/alecthomas/kong",
+		[]string{"cmd"},
+		false,
+		"flags and environment are the binary's; a room is given its settings",
+	},
+	{
+		"github.com/alicebob/miniredis/v2",
+		[]string{"internal/devstack"},
+		false,
+		"an imitation of Redis serves the demo only; tests use a real one",
+	},
+	{
+		"github.com/compose-spec/compose-go/v2",
+		[]string{"internal/tidy"},
+		true,
+		"it checks docker-compose.yml and is no part of the program",
+	},
+	{
+		"github.com/wechatpay-apiv3/wechatpay-go",
+		[]string{"channel"},
+		true,
+		"the vendor's SDK is what our verifier is compared with, not what we run",
+	},
+	{
+		"github.com/stretchr/testify", nil, true,
+		"its Equal compares by reflection; plain if and go-cmp use a type's own Equal",
+	},
 }
 
 func TestImportsPointDown(t *testing.T) {

@@ -14,14 +14,20 @@ var unwelcome = []struct {
 	pattern *regexp.Regexp
 	reason  string
 }{
-	{regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME)\b`),
-		"unfinished work belongs in an issue, where somebody will see it"},
-	{regexp.MustCompile(`/(work|farm|root|home/[\w.-]+|Users/[\w.-]+)/`),
-		"a path of somebody's machine; other machines do not have it"},
-	{regexp.MustCompile(`\b(proxy|sum)[.]golang[.]|\bgoproxy[.](cn|io)\b|\bregistry[.]npmjs[.]|` +
-		`\b(deb|security|ftp)[.]debian[.]|\barchive[.]ubuntu[.]|\bpypi[.]org\b|\bpythonhosted[.]org\b|` +
-		`\bapt[.]postgresql[.]org\b|\bmirrors?[.][a-z]+[.]`),
-		"a package registry's host; which one to use is the machine's own setting"},
+	{
+		regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME)\b`),
+		"unfinished work belongs in an issue, where somebody will see it",
+	},
+	{
+		regexp.MustCompile(`/(work|farm|root|home/[\w.-]+|Users/[\w.-]+)/`),
+		"a path of somebody's machine; other machines do not have it",
+	},
+	{
+		regexp.MustCompile(`\b(proxy|sum)[.]golang[.]|\bgoproxy[.](cn|io)\b|\bregistry[.]npmjs[.]|` +
+			`\b(deb|security|ftp)[.]debian[.]|\barchive[.]ubuntu[.]|\bpypi[.]org\b|\bpythonhosted[.]org\b|` +
+			`\bapt[.]postgresql[.]org\b|\bmirrors?[.][a-z]+[.]`),
+		"a package registry's host; which one to use is the machine's own setting",
+	},
 }
 
 // welcome are texts that an unwelcome pattern would find, and that every machine
