@@ -139,8 +139,11 @@ func checkRoom(s source, imported string) string {
 	if from == to || slices.Contains(rooms[from].may, to) {
 		return ""
 	}
-	return fmt.Sprintf("%s may not import %s (it may import: %s): %s",
-		from, dir, strings.Join(rooms[from].may, ", "), rooms[from].reason)
+	may := strings.Join(rooms[from].may, ", ")
+	if may == "" {
+		may = "no other room"
+	}
+	return fmt.Sprintf("%s may not import %s (it may import: %s): %s", from, dir, may, rooms[from].reason)
 }
 
 func checkLibrary(s source, imported string) string {
