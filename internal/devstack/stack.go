@@ -1,0 +1,136 @@
+package devstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/settled-dev/settled/internal/postgres"
+)
+
+// Options say what Start starts.
+type Options struct {
+	// DatabaseURL names a PostgreSQL to use as it is. Defaults to the environment's DATABASE_URL; with neither, a
+	// private server is started.
+	DatabaseURL string
+	// RedisURL names a Redis to use as it is. Defaults to the environment's REDIS_URL; with neither, a private server
+	// is started.
+	RedisURL string
+	// Postgres is how a private PostgreSQL runs. Defaults to durable.
+	Postgres PostgresOptions
+	// Redis is how a private Redis runs. Defaults to one that keeps nothing.
+	Redis RedisOptions
+}
+
+// Stack is a PostgreSQL and a Redis that answer.
+type Stack struct {
+	Postgres *Postgres
+	Redis    *Redis
+}
+
+// Start finds or starts both servers, at the same time, and returns when both answer. ctx bounds the start. On an error
+// nothing is left running.
+func Start(ctx context.Context, options Options) (*Stack, error) {
+	var (
+		stack                 Stack
+		databaseErr, redisErr error
+		starting              sync.WaitGroup
+	)
+	starting.Go(func() {
+		if url := firstOf(options.DatabaseURL, os.Getenv("DATABASE_URL")); url != "" {
+			stack.Postgres, databaseErr = useNamedPostgres(ctx, url)
+		} else {
+			stack.Postgres, databaseErr = StartPostgres(ctx, options.Postgres)
+		}
+	})
+	starting.Go(func() {
+		if url := firstOf(options.RedisURL, os.Getenv("REDIS_URL")); url != "" {
+			stack.Redis, redisErr = useNamedRedis(ctx, url)
+		} else {
+			stack.Redis, redisErr = StartRedis(ctx, options.Redis)
+		}
+	})
+	starting.Wait()
+	if err := errors.Join(databaseErr, redisErr); err != nil {
+		return nil, errors.Join(err, stack.Stop(ctx))
+	}
+	return &stack, nil
+}
+
+// Stop ends both servers and removes their data; those that are not ours are left alone.
+func (s *Stack) Stop(ctx context.Context) error {
+	var errs []error
+	if s.Redis != nil {
+		errs = append(errs, s.Redis.Stop(ctx))
+	}
+	if s.Postgres != nil {
+		errs = append(errs, s.Postgres.Stop(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// Describe returns a line per server: which was taken, where it is, and what it promises. No secrets.
+func (s *Stack) Describe() []string {
+	return []string{s.Postgres.Describe(), s.Redis.Describe()}
+}
+
+// useNamedPostgres returns the server at url, once it answers and is fit to keep books.
+func useNamedPostgres(ctx context.Context, url string) (*Postgres, error) {
+	pool, err := postgres.OpenOwner(ctx, url, postgres.MaxConns(1))
+	if err != nil {
+		return nil, err
+	}
+	defer pool.Close()
+	var version string
+	if err := pool.QueryRow(ctx, `SELECT current_setting('server_version')`).Scan(&version); err != nil {
+		return nil, fmt.Errorf("ask DATABASE_URL %s for its version: %w", postgres.Address(url), err)
+	}
+	return &Postgres{
+		URL:       url,
+		described: fmt.Sprintf("PostgreSQL %s at %s, named by DATABASE_URL", version, postgres.Address(url)),
+	}, nil
+}
+
+// useNamedRedis returns the server at url, once it answers.
+func useNamedRedis(ctx context.Context, url string) (*Redis, error) {
+	address, err := redisAddress(url)
+	if err != nil {
+		return nil, err
+	}
+	info, err := redisInfo(ctx, url)
+	if err != nil {
+		return nil, fmt.Errorf("use REDIS_URL %s: %w", address, err)
+	}
+	return &Redis{
+		URL:       url,
+		described: fmt.Sprintf("Redis %s at %s, named by REDIS_URL", firstMatch(redisVersion, info), address),
+	}, nil
+}
+
+// redisAddress returns what may be shown of a Redis URL. Its error holds nothing of the URL, whose parts are not
+// certain when it cannot be read.
+func redisAddress(raw string) (string, error) {
+	options, err := redis.ParseURL(raw)
+	if err != nil {
+		problem := "is not a Redis URL"
+		if parsed, parseErr := url.Parse(raw); parseErr == nil && parsed.User == nil {
+			problem = fmt.Sprintf("cannot be used: %v", err)
+		}
+		return "", fmt.Errorf("REDIS_URL %s; it looks like redis://user:password@host:6379/0", problem)
+	}
+	return fmt.Sprintf("%s/%d", options.Addr, options.DB), nil
+}
+
+func firstOf(values ...string) string {
+	for _, value := range values {
+		if value != "" {
+			return value
+		}
+	}
+	return ""
+}
