@@ -1,0 +1,4 @@
+package postgres
+
+// MigrateFrom is Migrate with other migrations than our own.
+var MigrateFrom = migrate
