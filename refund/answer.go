@@ -1,0 +1,54 @@
+package refund
+
+import (
+	"fmt"
+
+	"github.com/settled-dev/settled/ledger"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// FailedRefund is the kind of case that asks a person what becomes of money which a channel could not pay back.
+const FailedRefund = "failed_refund"
+
+// Send is the rule of refund:send. It is applied after the channel has answered and the answer is stored as a refund:answer; it moves
+// nothing.
+func Send() ledger.Rule {
+	return ledger.NewRule(func(*tasks.RefundOrder, *ledger.Reads) {}, sendRefund)
+}
+
+func sendRefund(_ *ledger.State, _ *ledger.Request, p *tasks.RefundOrder) ledger.Decision {
+	return ledger.Apply(string(p.Channel) + " has answered; see " + string(tasks.RefundAnswer) + " " + p.Number)
+}
+
+// Answer is the rule of refund:answer: a channel's final answer moves the money out of refunding, or asks a person. Only settled
+// asks for it, from the refund order that it answers, so amount and owner are taken from the request.
+func Answer() ledger.Rule { return ledger.NewRule(readAnswer, bookAnswer) }
+
+func readAnswer(p *tasks.RefundResult, r *ledger.Reads) {
+	if goesToCash(p) {
+		r.Account(ledger.UserCash(p.UserID))
+	}
+}
+
+func bookAnswer(s *ledger.State, _ *ledger.Request, p *tasks.RefundResult) ledger.Decision {
+	refunding := s.Account(ledger.ChannelRefunding(p.Channel))
+	switch {
+	case p.Result == tasks.RefundSucceeded:
+		d := ledger.Apply(string(p.Channel) + " has paid")
+		d.Move(refunding, s.Account(ledger.ChannelClearing(p.Channel)), p.Amount)
+		return d
+	case goesToCash(p):
+		d := ledger.Apply(fmt.Sprintf("%s cannot pay (%q), the user's cash is credited", p.Channel, p.Reason))
+		d.Move(refunding, s.Account(ledger.UserCash(p.UserID)), p.Amount)
+		return d
+	default:
+		// Also for an end that this version does not know: leaving the money where it is loses nothing.
+		detail := fmt.Sprintf("%s answered %s (%q) to refund %s, number %s, of user %s", p.Channel, p.Result, p.Reason, p.RefundID,
+			p.Number, p.UserID)
+		d := ledger.Apply("no consent to credit the balance, a person decides")
+		d.Cases = []ledger.Case{{Kind: FailedRefund, Account: ledger.ChannelRefunding(p.Channel), Amount: p.Amount, Detail: detail}}
+		return d
+	}
+}
+
+func goesToCash(p *tasks.RefundResult) bool { return p.Result == tasks.RefundFailed && p.Consented }
