@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// booksDefault is the number of books that DESIGN starts with.
+	// booksDefault is the number of books that a new ledger starts with.
 	booksDefault = 4
 	// maxConnsDefault leaves room for many tests at once on a server with 100 connections.
 	maxConnsDefault = 8
