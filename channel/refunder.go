@@ -1,0 +1,52 @@
+package channel
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/settled-dev/settled/tasks"
+)
+
+// RefundState is how far a channel is with a refund.
+type RefundState string
+
+// The states. Succeeded and failed are final.
+const (
+	RefundSucceeded  RefundState = "succeeded"
+	RefundFailed     RefundState = "failed"
+	RefundProcessing RefundState = "processing"
+)
+
+// RefundAnswer is what a channel says of a refund.
+type RefundAnswer struct {
+	State  RefundState
+	Reason string // of a failure, in the channel's words
+	// EndedAt is the channel's own time of a final state, the same in each of its answers. Zero when the channel does not tell.
+	EndedAt time.Time
+}
+
+// Refunder asks one channel about refunds. Its methods may be called at the same time, and again after any error.
+type Refunder interface {
+	// Refund asks the channel to pay a refund. An error means that it is not known whether the channel took the order.
+	Refund(ctx context.Context, order tasks.RefundOrder) (RefundAnswer, error)
+	// Query asks what became of a refund. It returns ErrUnknownNumber when the channel says that it has never seen the number; any
+	// other error means that nothing is known.
+	Query(ctx context.Context, number string) (RefundAnswer, error)
+}
+
+// ErrUnknownNumber is returned by Query when the channel has never seen a refund number: the refund may be asked for under it.
+var ErrUnknownNumber = errors.New("channel has never seen this refund number")
+
+// Pursue brings a refund forward by asking its channel (C2). asked says that the channel may have been asked before, by this worker
+// or another: then it is queried first. It may be called any number of times and at the same time. An error means unknown: call it
+// again later.
+func Pursue(ctx context.Context, refunder Refunder, order tasks.RefundOrder, asked bool) (RefundAnswer, error) {
+	if asked {
+		answer, err := refunder.Query(ctx, order.Number)
+		if !errors.Is(err, ErrUnknownNumber) {
+			return answer, err
+		}
+	}
+	return refunder.Refund(ctx, order)
+}
