@@ -49,9 +49,16 @@ func NewAuditMetrics(registerer prometheus.Registerer, now clock.Clock) *AuditMe
 	return m
 }
 
-// Finished exports an audit that ran to its end.
+// Finished exports an audit that ran to its end. An invariant with several findings holds when all of them are OK.
 func (m *AuditMetrics) Finished(findings []Finding, took time.Duration) {
+	merged := map[string]Finding{}
 	for _, finding := range findings {
+		if before, seen := merged[finding.Invariant]; seen {
+			finding.OK, finding.Rows = finding.OK && before.OK, finding.Rows+before.Rows
+		}
+		merged[finding.Invariant] = finding
+	}
+	for _, finding := range merged {
 		held := 0.0
 		if finding.OK {
 			held = 1

@@ -34,7 +34,8 @@ func TestAuditMetricsTellTheLastFindingsAndTheirAge(t *testing.T) {
 	now.Advance(time.Minute)
 	expect(head + "settled_audit_age_seconds 60\n" + failures + "settled_audit_failures_total 0\n")
 
-	metrics.Finished([]telemetry.Finding{{Invariant: "I1", OK: true, Rows: 10}, {Invariant: "I2", OK: false, Rows: 3}}, time.Second)
+	metrics.Finished([]telemetry.Finding{{Invariant: "I1", OK: true, Rows: 10}, {Invariant: "I2", OK: false, Rows: 3},
+		{Invariant: "I2", OK: true, Rows: 4}}, time.Second)
 	now.Advance(5 * time.Second)
 	metrics.Failed()
 	expect(head + "settled_audit_age_seconds 5\n" + failures + "settled_audit_failures_total 1\n" +

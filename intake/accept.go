@@ -1,0 +1,130 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/settled-dev/settled/tasks"
+)
+
+// drainedBytesMax is how much of an overlong body is read and dropped before the connection is.
+const drainedBytesMax = 32 << 20
+
+// acceptInput is a request's body as it came: tasks.ParsePayload reads it, more strictly than a schema can say.
+type acceptInput struct {
+	body    []byte
+	problem *Problem
+}
+
+// Resolve reads the body; huma calls it before the handler. It never holds more than the largest request.
+func (in *acceptInput) Resolve(ctx huma.Context) []error {
+	mediaType, _, err := mime.ParseMediaType(ctx.Header("Content-Type"))
+	if err != nil || mediaType != "application/json" && !strings.HasSuffix(mediaType, "+json") {
+		in.problem = notJSON()
+		return nil
+	}
+	in.body, err = io.ReadAll(io.LimitReader(ctx.BodyReader(), tasks.PayloadBytesMax+1))
+	switch {
+	case err != nil:
+		in.problem = refused(&tasks.FieldError{Field: "payload", Problem: "ended before it was complete", Allowed: "one JSON object"})
+		in.problem.Status = http.StatusBadRequest
+	case len(in.body) > tasks.PayloadBytesMax:
+		in.problem = tooLarge()
+		// A client that is still sending reads its answer only when it is done; beyond some size it must not keep us.
+		_, _ = io.Copy(io.Discard, io.LimitReader(ctx.BodyReader(), drainedBytesMax))
+	}
+	return nil
+}
+
+type acceptOutput struct {
+	Status   int
+	Location string `header:"Location"`
+	Body     tasks.Receipt
+}
+
+// registerAccept adds a route for each kind, so that each is described with its own shape, and one that refuses all others.
+func (a *API) registerAccept(routes huma.API) {
+	registry := routes.OpenAPI().Components.Schemas
+	for _, kind := range tasks.Kinds() {
+		if kind.Internal() {
+			continue
+		}
+		responses := problemResponses(registry, "409", "413", "415", "422", "503")
+		responses["200"] = &huma.Response{Description: "Replayed: stored before with the same content",
+			Content: map[string]*huma.MediaType{"application/json": {Schema: schemaOf(registry, reflect.TypeFor[tasks.Receipt]())}}}
+		path := "/v1/requests/" + string(kind)
+		huma.Register(routes, huma.Operation{
+			OperationID: "accept-" + strings.ReplaceAll(string(kind), ":", "-"), Method: http.MethodPost, Path: path,
+			Tags: []string{"requests"}, Summary: "Accept a " + string(kind),
+			DefaultStatus: http.StatusAccepted, Responses: responses,
+		}, func(ctx context.Context, in *acceptInput) (*acceptOutput, error) { return a.accept(ctx, kind, in) })
+		// Said only now: huma reads and validates every body that it knows of before the handler can.
+		routes.OpenAPI().Paths[path].Post.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+			"application/json": {Schema: payloadSchema(registry, kind)},
+		}}
+	}
+	huma.Register(routes, huma.Operation{OperationID: "accept-unknown", Method: http.MethodPost, Path: "/v1/requests/{kind}", Hidden: true},
+		func(_ context.Context, in *struct {
+			Kind string `path:"kind"`
+		}) (*acceptOutput, error) {
+			_, err := tasks.ParseKind(in.Kind)
+			a.metrics.answered(kindUnknown, statusRefused, 0)
+			return nil, fieldProblem(err)
+		})
+}
+
+func (a *API) accept(ctx context.Context, kind tasks.Kind, in *acceptInput) (*acceptOutput, error) {
+	started := a.config.Clock.Now()
+	receipt, problem := a.enqueue(ctx, kind, in)
+	status := string(receipt.Status)
+	switch {
+	case problem == nil:
+	case problem.Type == problemRefused:
+		status = statusRefused
+	case problem.Type == problemConflict:
+		status = string(tasks.Conflicting)
+	default:
+		status = statusUnknown
+	}
+	a.metrics.answered(string(kind), status, a.config.Clock.Now().Sub(started))
+	if problem != nil {
+		return nil, problem
+	}
+	out := &acceptOutput{Status: http.StatusAccepted, Body: receipt,
+		Location: "/v1/requests/" + string(kind) + "/" + url.PathEscape(receipt.Key)}
+	if receipt.Status == tasks.Replayed {
+		out.Status = http.StatusOK
+	}
+	return out, nil
+}
+
+func (a *API) enqueue(ctx context.Context, kind tasks.Kind, in *acceptInput) (tasks.Receipt, *Problem) {
+	if in.problem != nil {
+		return tasks.Receipt{}, in.problem
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	var receipt tasks.Receipt
+	payload, err := tasks.ParsePayload(kind, in.body)
+	if err == nil {
+		receipt, err = a.config.Client.Enqueue(ctx, payload)
+	}
+	if err == nil {
+		return receipt, nil
+	}
+	if problem := fieldProblem(err); problem != nil {
+		return receipt, problem
+	}
+	if clash := (*tasks.ConflictError)(nil); errors.As(err, &clash) {
+		return receipt, conflict(clash.Receipt)
+	}
+	return receipt, a.failure(ctx, err, "whether the request was accepted is unknown: send it again with the same key")
+}

@@ -1,0 +1,108 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/settled-dev/settled/internal/clock"
+	"github.com/settled-dev/settled/internal/postgres"
+	"github.com/settled-dev/settled/ledger"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// answerTimeout bounds what a producer waits for. An acceptance takes milliseconds; longer means that PostgreSQL is away, and the
+// producer had better ask again than hold its connection.
+const answerTimeout = 10 * time.Second
+
+// Config configures an API.
+type Config struct {
+	// Client accepts requests. Required; the caller closes it after the API's server has stopped.
+	Client *tasks.Client
+	// Reader looks requests and balances up. Required.
+	Reader *ledger.Reader
+	// Registerer takes the API's metrics. Defaults to none.
+	Registerer prometheus.Registerer
+	// Logger is told of failures that a person must look at. Defaults to nobody.
+	Logger *slog.Logger
+	// Clock measures durations. Defaults to the system's.
+	Clock clock.Clock
+	// Version is shown in the API's description. Defaults to "devel".
+	Version string
+}
+
+// API serves the routes that the package's comment lists.
+type API struct {
+	config  Config
+	metrics *metrics
+	mux     *http.ServeMux
+}
+
+// NewAPI makes an API. It holds nothing that must be closed.
+func NewAPI(config Config) *API {
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	if config.Clock == nil {
+		config.Clock = clock.System
+	}
+	if config.Version == "" {
+		config.Version = "devel"
+	}
+	a := &API{config: config, metrics: newMetrics(config.Registerer), mux: http.NewServeMux()}
+	described := huma.DefaultConfig("settled", config.Version)
+	described.Info.Description = "Applies refunds, recharges and idle-balance sweeps to a wallet's books, exactly once. " +
+		"Amounts are strings in yuan with at most two places; times are RFC 3339."
+	// The bodies are settled's own, without links to schemas; the page that huma would serve loads scripts from elsewhere.
+	described.CreateHooks, described.SchemasPath, described.DocsPath = nil, "", ""
+	routes := humago.New(a.mux, described)
+	a.registerAccept(routes)
+	a.registerLookups(routes)
+	return a
+}
+
+// ServeHTTP implements http.Handler.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	a.mux.ServeHTTP(w, r)
+}
+
+// failure answers for an error that is neither the producer's fault nor an outcome. unknown says what is not known now.
+func (a *API) failure(ctx context.Context, err error, unknown string) *Problem {
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, tasks.ErrClientClosed): // the producer left, or this process does
+		return unavailable("the request was given up; " + unknown)
+	case postgres.IsConnection(err), errors.Is(err, context.DeadlineExceeded):
+		a.config.Logger.WarnContext(ctx, "books did not answer", slog.Any("error", err))
+		return unavailable("PostgreSQL did not answer; " + unknown)
+	default:
+		a.config.Logger.ErrorContext(ctx, "request failed", slog.Any("error", err))
+		return internal("the cause is in the server's log; " + unknown)
+	}
+}
+
+// problemResponses describes the refusals of an operation.
+func problemResponses(registry huma.Registry, statuses ...string) map[string]*huma.Response {
+	schema := schemaOf(registry, reflect.TypeFor[Problem]())
+	responses := map[string]*huma.Response{}
+	for _, status := range statuses {
+		responses[status] = &huma.Response{
+			Description: "Problem (RFC 9457)",
+			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: schema}},
+		}
+	}
+	return responses
+}
+
+// schemaOf refers to the schema of a struct, which the description holds once.
+func schemaOf(registry huma.Registry, shape reflect.Type) *huma.Schema {
+	return registry.Schema(shape, true, shape.Name())
+}

@@ -1,0 +1,28 @@
+// Package intake is the front door for producers that speak HTTP: it verifies, validates and accepts requests, and tells what
+// became of them. No money rule runs here.
+//
+// # Routes
+//
+//	POST /v1/requests/{kind}          accept one request of a kind, such as refund:apply
+//	GET  /v1/requests/{kind}/{key}    one request: payload, outcome, transfers, timeline
+//	GET  /v1/users/{user_id}/balances a user's balances, now or ?at= a time
+//	GET  /openapi.json                the description of all this, made from the code (also .yaml)
+//
+// # Answers to a request
+//
+//	202  accepted: it is stored durably, and the producer may forget it
+//	200  replayed: it was stored before with the same content; its outcome stands beside it once it is decided
+//	409  conflict: its key was used before with other content; each field that differs is named
+//	413  the body is too large to be a request
+//	415  the body is not declared as application/json
+//	422  refused: the field, what is wrong with it and what is allowed are named; nothing is stored
+//	503  PostgreSQL did not answer in time: whether the request was accepted is unknown
+//
+// Every answer from 400 upward is a problem of RFC 9457 (application/problem+json). After a 503, a 500, or no answer at all the
+// producer sends the same request with the same key again, which is always safe.
+//
+// # Failures
+//
+// Redis is not asked: an acceptance whose ring is lost is rung again by the worker's relay. What an error answers never tells of
+// addresses, statements or stored content; that is logged.
+package intake

@@ -1,0 +1,90 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/settled-dev/settled/internal/postgres"
+	"github.com/settled-dev/settled/ledger"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// Balances are a user's accounts. The command line prints them in this form too.
+type Balances struct {
+	UserID   string           `json:"user_id"`
+	At       *time.Time       `json:"at,omitempty" doc:"The time that was asked for; absent for now."`
+	Accounts []ledger.Balance `json:"accounts"`
+}
+
+type recordInput struct {
+	Kind string `path:"kind" doc:"The request's kind." example:"refund:apply"`
+	Key  string `path:"key" doc:"The producer's own id. A slash in it is written as %2F."`
+}
+
+type recordOutput struct{ Body ledger.Record }
+
+type balancesInput struct {
+	UserID string `path:"user_id"`
+	At     string `query:"at" doc:"A time of RFC 3339; defaults to now."`
+}
+
+type balancesOutput struct{ Body Balances }
+
+func (a *API) registerLookups(routes huma.API) {
+	registry := routes.OpenAPI().Components.Schemas
+	huma.Register(routes, huma.Operation{
+		OperationID: "get-request", Method: http.MethodGet, Path: "/v1/requests/{kind}/{key}", Tags: []string{"requests"},
+		Summary: "Look a request up", Responses: problemResponses(registry, "404", "422", "503"),
+	}, a.record)
+	huma.Register(routes, huma.Operation{
+		OperationID: "get-balances", Method: http.MethodGet, Path: "/v1/users/{user_id}/balances", Tags: []string{"users"},
+		Summary: "Look a user's balances up", Responses: problemResponses(registry, "404", "422", "503"),
+	}, a.balances)
+}
+
+func (a *API) record(ctx context.Context, in *recordInput) (*recordOutput, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	kind := tasks.Kind(in.Kind)
+	if !kind.Known() {
+		_, err := tasks.ParseKind(in.Kind)
+		return nil, fieldProblem(err)
+	}
+	record, err := a.config.Reader.Record(ctx, kind, in.Key)
+	switch {
+	case errors.Is(err, ledger.ErrNotFound), postgres.IsContent(err): // no stored key has bytes that PostgreSQL refuses
+		return nil, notFound(fmt.Sprintf("no %s with the key %q was accepted", kind, in.Key))
+	case err != nil:
+		return nil, a.failure(ctx, err, "ask again")
+	}
+	return &recordOutput{Body: record}, nil
+}
+
+func (a *API) balances(ctx context.Context, in *balancesInput) (*balancesOutput, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	out := &balancesOutput{Body: Balances{UserID: in.UserID}}
+	var at time.Time
+	if in.At != "" {
+		var err error
+		if at, err = time.Parse(time.RFC3339Nano, in.At); err != nil {
+			return nil, refused(&tasks.FieldError{Field: "at", Problem: "is not a time",
+				Allowed: "a time of RFC 3339, such as 2026-01-02T15:04:05+08:00"})
+		}
+		out.Body.At = &at
+	}
+	accounts, err := a.config.Reader.Balances(ctx, in.UserID, at)
+	switch {
+	case errors.Is(err, ledger.ErrNotFound), postgres.IsContent(err):
+		return nil, notFound(fmt.Sprintf("user %q has no accounts: they open with the first credit", in.UserID))
+	case err != nil:
+		return nil, a.failure(ctx, err, "ask again")
+	}
+	out.Body.Accounts = accounts
+	return out, nil
+}

@@ -1,0 +1,56 @@
+package intake
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/settled-dev/settled/tasks"
+)
+
+// What became of an asked request, besides the statuses of a receipt.
+const (
+	statusRefused = "refused" // for a field; nothing is stored
+	statusUnknown = "unknown" // PostgreSQL did not answer: accepted or not
+)
+
+// kindUnknown stands for every kind that producers may not ask for: labels are a closed set.
+const kindUnknown = "unknown"
+
+type metrics struct {
+	requests *prometheus.CounterVec
+	accept   *prometheus.HistogramVec
+}
+
+func newMetrics(registerer prometheus.Registerer) *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "settled_intake_requests_total",
+			Help: "Requests that were asked over HTTP, by kind and what acceptance made of them."}, []string{"kind", "status"}),
+		accept: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "settled_intake_accept_seconds",
+			Help:    "Time from a request's body being read to its commit, for accepted requests.",
+			Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10}}, []string{"kind"}),
+	}
+	// Every series exists from the start, so that the first refusal is an increase and not a new series.
+	for _, kind := range tasks.Kinds() {
+		if kind.Internal() {
+			continue
+		}
+		m.accept.WithLabelValues(string(kind))
+		for _, status := range []string{string(tasks.Accepted), string(tasks.Replayed), string(tasks.Conflicting), statusRefused,
+			statusUnknown} {
+			m.requests.WithLabelValues(string(kind), status)
+		}
+	}
+	m.requests.WithLabelValues(kindUnknown, statusRefused)
+	if registerer != nil {
+		registerer.MustRegister(m.requests, m.accept)
+	}
+	return m
+}
+
+func (m *metrics) answered(kind, status string, took time.Duration) {
+	m.requests.WithLabelValues(kind, status).Inc()
+	if status == string(tasks.Accepted) {
+		m.accept.WithLabelValues(kind).Observe(took.Seconds())
+	}
+}
