@@ -17,14 +17,14 @@ import (
 const followUpProducer = "settled"
 
 const readRequestsSQL = `
-SELECT id, kind, key, payload, occurred_at, business_date::text, accepted_at
-FROM requests
-WHERE book = $1 AND id = ANY($2)`
+SELECT r.id, r.kind, r.key, r.payload, r.occurred_at, r.business_date::text, r.accepted_at
+FROM (SELECT $1::smallint AS book, unnest($2::uuid[]) AS id OFFSET 0) asked
+JOIN requests r ON r.book = asked.book AND r.id = asked.id`
 
 const readOutcomesSQL = `
-SELECT request_id, result, coalesce(reason, ''), coalesce(detail, ''), first_transfer, transfers, attempts, decided_at
-FROM outcomes
-WHERE book = $1 AND request_id = ANY($2)`
+SELECT o.request_id, o.result, coalesce(o.reason, ''), coalesce(o.detail, ''), o.first_transfer, o.transfers, o.attempts, o.decided_at
+FROM (SELECT $1::smallint AS book, unnest($2::uuid[]) AS id OFFSET 0) asked
+JOIN outcomes o ON o.book = asked.book AND o.request_id = asked.id`
 
 // Fate is what became of a request in a call of Apply.
 type Fate string

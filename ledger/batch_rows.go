@@ -31,8 +31,12 @@ const updateLegsSQL = `
 WITH changed AS (
     UPDATE legs l
     SET refunded_fen = v.refunded_fen
-    FROM unnest($2::text[], $3::smallint[], $4::bigint[], $5::bigint[]) AS v (order_id, leg, refunded_fen, stored_fen)
-    WHERE l.book = $1 AND l.order_id = v.order_id AND l.leg = v.leg AND l.refunded_fen = v.stored_fen
+    FROM (
+        SELECT $1::smallint AS book, *
+        FROM unnest($2::text[], $3::smallint[], $4::bigint[], $5::bigint[]) AS u (order_id, leg, refunded_fen, stored_fen)
+        OFFSET 0
+    ) v
+    WHERE l.book = v.book AND l.order_id = v.order_id AND l.leg = v.leg AND l.refunded_fen = v.stored_fen
     RETURNING 1
 )
 SELECT expect_rows('legs', (SELECT count(*) FROM changed), cardinality($2::text[]))`
@@ -71,8 +75,8 @@ const parkSQL = `
 WITH parked AS (
     UPDATE pending p
     SET state = 'parked', waits_for = v.waits_for
-    FROM unnest($2::uuid[], $3::text[]) AS v (request_id, waits_for)
-    WHERE p.book = $1 AND p.request_id = v.request_id AND (p.state <> 'parked' OR p.waits_for <> v.waits_for)
+    FROM (SELECT $1::smallint AS book, * FROM unnest($2::uuid[], $3::text[]) AS u (request_id, waits_for) OFFSET 0) v
+    WHERE p.book = v.book AND p.request_id = v.request_id AND (p.state <> 'parked' OR p.waits_for <> v.waits_for)
     RETURNING p.request_id, p.waits_for
 )
 INSERT INTO attempts (book, request_id, event, detail)
@@ -82,10 +86,11 @@ SELECT $1, request_id, 'parked', 'waits for ' || waits_for FROM parked`
 // relay leaves the woken to the ring that follows the commit.
 const wakeSQL = `
 WITH woken AS (
-    UPDATE pending
+    UPDATE pending p
     SET state = 'accepted', waits_for = NULL, ring_at = clock_timestamp() + $3
-    WHERE book = $1 AND state = 'parked' AND waits_for = ANY($2)
-    RETURNING request_id, kind
+    FROM (SELECT DISTINCT $1::smallint AS book, unnest($2::text[]) AS waits_for OFFSET 0) brought
+    WHERE p.book = brought.book AND p.state = 'parked' AND p.waits_for = brought.waits_for
+    RETURNING p.request_id, p.kind
 ), told AS (
     INSERT INTO attempts (book, request_id, event)
     SELECT $1, request_id, 'woken' FROM woken
@@ -96,8 +101,8 @@ const buryPendingSQL = `
 WITH buried AS (
     UPDATE pending p
     SET state = 'dead', waits_for = NULL, last_error = v.last_error
-    FROM unnest($2::uuid[], $3::text[]) AS v (request_id, last_error)
-    WHERE p.book = $1 AND p.request_id = v.request_id AND p.state <> 'dead'
+    FROM (SELECT $1::smallint AS book, * FROM unnest($2::uuid[], $3::text[]) AS u (request_id, last_error) OFFSET 0) v
+    WHERE p.book = v.book AND p.request_id = v.request_id AND p.state <> 'dead'
     RETURNING p.request_id, p.last_error
 )
 INSERT INTO attempts (book, request_id, event, detail)

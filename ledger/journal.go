@@ -37,8 +37,12 @@ const updateGuardedSQL = `
 WITH changed AS (
     UPDATE accounts a
     SET balance_fen = v.balance_fen, version = v.version
-    FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS v (id, balance_fen, version, stored)
-    WHERE a.book = $1 AND a.id = v.id AND a.version = v.stored
+    FROM (
+        SELECT $1::smallint AS book, *
+        FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS u (id, balance_fen, version, stored)
+        OFFSET 0
+    ) v
+    WHERE a.book = v.book AND a.id = v.id AND a.version = v.stored
     RETURNING 1
 )
 SELECT expect_rows('guarded accounts', (SELECT count(*) FROM changed), cardinality($2::bigint[]))`
@@ -47,8 +51,8 @@ const updateUnguardedSQL = `
 WITH changed AS (
     UPDATE accounts a
     SET balance_fen = a.balance_fen + v.change_fen
-    FROM unnest($2::bigint[], $3::bigint[]) AS v (id, change_fen)
-    WHERE a.book = $1 AND a.id = v.id
+    FROM (SELECT $1::smallint AS book, * FROM unnest($2::bigint[], $3::bigint[]) AS u (id, change_fen) OFFSET 0) v
+    WHERE a.book = v.book AND a.id = v.id
     RETURNING 1
 )
 SELECT expect_rows('unguarded accounts', (SELECT count(*) FROM changed), cardinality($2::bigint[]))`
@@ -71,8 +75,9 @@ FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::in
 
 const deletePendingSQL = `
 WITH gone AS (
-    DELETE FROM pending
-    WHERE book = $1 AND request_id = ANY($2)
+    DELETE FROM pending p
+    USING (SELECT $1::smallint AS book, unnest($2::uuid[]) AS id OFFSET 0) decided
+    WHERE p.book = decided.book AND p.request_id = decided.id
     RETURNING 1
 )
 SELECT expect_rows('pending', (SELECT count(*) FROM gone), cardinality($2::uuid[]))`
@@ -248,9 +253,9 @@ func queueBalances(queries *pgx.Batch, book int, guarded, unguarded, opened []*A
 }
 
 const findAccountsSQL = `
-SELECT name, id
-FROM accounts
-WHERE book = $1 AND name = ANY($2)`
+SELECT a.name, a.id
+FROM (SELECT $1::smallint AS book, unnest($2::text[]) AS name OFFSET 0) asked
+JOIN accounts a ON a.book = asked.book AND a.name = asked.name`
 
 // resolveUnguarded finds the ids of unguarded accounts, from the cache or the table. An id never changes, so the cache is never
 // wrong; an account that is not found is new.

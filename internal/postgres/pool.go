@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -171,6 +172,7 @@ func (s settings) apply(config *pgxpool.Config, url, role string) {
 	}
 	if role != "" {
 		parameters["role"] = role
+		maps.Copy(parameters, byKeysOnly)
 	}
 	if s.maxConns > 0 {
 		config.MaxConns = s.maxConns
@@ -181,6 +183,16 @@ func (s settings) apply(config *pgxpool.Config, url, role string) {
 	for _, change := range s.configure {
 		change(config)
 	}
+}
+
+// byKeysOnly are the planner's settings for the service. Its statements take arrays of any length and always go by keys: one plan,
+// made once, serves them all. A plan made while the tables are small or without statistics would read them whole, and stay when
+// they have grown; so no other way is open. What reads much on purpose sets these back in its own transaction.
+var byKeysOnly = map[string]string{
+	"plan_cache_mode":  "force_generic_plan",
+	"enable_seqscan":   "off",
+	"enable_hashjoin":  "off",
+	"enable_mergejoin": "off",
 }
 
 // milliseconds writes d as PostgreSQL reads a duration without a unit.
