@@ -65,9 +65,14 @@ func (s source) isUnder(dirs ...string) bool {
 // room is the top directory that the file belongs to: "ledger", "cmd", "internal".
 func (s source) room() string { return roomOf(s.dir()) }
 
+// roomOf is the room that a directory is in: the longest name in the table that it begins with, else its first part.
 func roomOf(dir string) string {
-	room, _, _ := strings.Cut(dir, "/")
-	return room
+	first, rest, _ := strings.Cut(dir, "/")
+	second, _, _ := strings.Cut(rest, "/")
+	if _, nested := rooms[first+"/"+second]; nested {
+		return first + "/" + second
+	}
+	return first
 }
 
 // at writes a finding as a compiler writes an error.
