@@ -87,6 +87,19 @@ func (l *Ledger) Suspect(ctx context.Context, book int, ids []uuid.UUID) (map[uu
 	return starts, nil
 }
 
+const acquitSQL = `
+UPDATE pending
+SET attempts = greatest(attempts - 1, 0)
+WHERE book = $1 AND request_id = ANY($2)`
+
+// Acquit takes a start back that Suspect counted: the process has lived to see its end, so the requests are not to blame.
+func (l *Ledger) Acquit(ctx context.Context, book int, ids []uuid.UUID) error {
+	if _, err := l.pool.Exec(ctx, acquitSQL, book, ids); err != nil {
+		return fmt.Errorf("take starts back: %w", err)
+	}
+	return nil
+}
+
 const recordFailureSQL = `
 WITH failed AS (
     UPDATE pending
