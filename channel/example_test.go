@@ -11,8 +11,8 @@ import (
 func ExamplePursue() {
 	simulator := channel.NewSimulator(channel.SimulatorConfig{UnknownPerMille: 1000})
 	order := refundOrder("rf01")
-	for asked := false; ; asked = true {
-		answer, err := channel.Pursue(context.Background(), simulator, order, asked)
+	for attempt := range 3 {
+		answer, err := channel.Pursue(context.Background(), simulator, order, attempt > 0)
 		result, final := channel.Result(order, answer)
 		if err != nil || !final {
 			fmt.Println("unknown, later")

@@ -1,0 +1,25 @@
+package rules
+
+import (
+	"github.com/settled-dev/settled/ledger"
+	"github.com/settled-dev/settled/refund"
+	"github.com/settled-dev/settled/wallet"
+	"github.com/settled-dev/settled/wealth"
+)
+
+// All lists every rule once: one for each kind of request.
+func All() []ledger.Rule {
+	return []ledger.Rule{
+		wallet.RechargeConfirm(),
+		wallet.RewardGrant(),
+		wallet.PaymentCapture(),
+		wallet.TransferSend(),
+		wallet.TransferReceive(),
+		refund.Apply(),
+		refund.Send(),
+		refund.Answer(),
+		wealth.Enrol(),
+		wealth.SweepRun(),
+		wealth.SweepChunk(),
+	}
+}
