@@ -1,0 +1,45 @@
+// Package worker takes rings from asynq's queues and has the ledger apply the requests that they name. It holds no state of its own
+// that matters: a worker may be killed at any moment, and any number of them run side by side.
+//
+// # States of a task
+//
+//	pending ─► active ─┬─► done     every request of the ring has an outcome, is parked, or is dead (in PostgreSQL)
+//	   ▲               ├─► stray    it names no request of ours: recorded in PostgreSQL, ended
+//	   │               └─► later ─► retry ─┐
+//	   └───────────────────────────────────┘   an error says nothing of a request; nothing is refused because of one
+//
+// One place, class.go, decides which. The task's end is not the request's: outcomes are the ledger's, and the relay rings again for
+// every accepted request that has none.
+//
+// # Invariants
+//
+//   - W1 No error ends a request. Outages are waited for; a task whose retries are used up ends, and the relay rings again.
+//   - W2 Nothing enters asynq's archive from a handler: it forgets silently, and dead requests are in PostgreSQL.
+//   - W3 A task that cannot be read, or whose requests are not stored, blocks nothing: it is recorded, counted and ended. One of a
+//     newer version is kept for a newer worker.
+//   - W4 A request that ends its process is dead after a bounded number of starts; its neighbours complete.
+//   - W5 A channel is called outside any transaction; it is queried first when PostgreSQL knows of an earlier start.
+//   - W6 After Shutdown returned nil, nothing is written.
+//   - W7 A Redis that lost everything is noticed within a second, and every accepted request is rung again.
+//
+// # Parts
+//
+// Several asynq servers run in one process, each on one queue: a server is bound by its single dequeue loop. They share a Redis client
+// that is wrapped three times, from the outside in: hardenedRedis mends asynq's replay and its spinning, donePipeline sends the reports
+// of tasks that finish together in one pipeline, idleWait replaces polling by waiting. The relay and the collector use the plain client.
+//
+// # Suspects
+//
+// A ring that comes back because its process is gone, or that the relay repeats, may hold a request that ends processes. Its requests'
+// starts are counted in PostgreSQL before the work begins. The first time they are applied together once more, because a lost ring is
+// far more common than a deadly request; from the second on each is rung alone and applied in a batch of its own; after StartsMax
+// starts it is dead. A start whose process lived to see it fail is taken back.
+//
+// # Failures
+//
+// PostgreSQL away: handlers hold their tasks and try again together, every few seconds; asynq holds the rest. Redis away: servers try
+// ten times a second, the relay backs off, work that has begun is finished, and its repeat finds the outcomes. Redis wiped: W7.
+// Process killed: asynq hands its tasks out again after one to two minutes, the relay often earlier.
+//
+// PostgreSQL is authoritative for everything; Redis only for which worker is told next.
+package worker

@@ -1,0 +1,149 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/internal/clock"
+	"github.com/settled-dev/settled/ledger"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// sender asks channels to pay refunds (W5). A channel's final answer is accepted as a request of its own, then the refund:send is
+// applied; a crash in between asks the channel again, and accepts the same answer. It may be used by many goroutines at once.
+type sender struct {
+	ledger    *ledger.Ledger
+	client    *tasks.Client
+	refunders map[tasks.Source]channel.Refunder
+	gate      *outageGate
+	calls     chan struct{} // bounds the calls under way in this process
+	timeout   time.Duration // bounds one call
+	clock     clock.Clock
+	metrics   *metrics
+	logger    *slog.Logger
+}
+
+// send pursues the ring's pending refunds and applies those that have ended. It returns errUnanswered, wrapped, while one has not.
+func (s *sender) send(ctx context.Context, ring tasks.Ring) (answers []ledger.Answer, err error) {
+	// Each start is counted before the channel is called: the second one knows that the channel may have been asked.
+	var starts map[uuid.UUID]int
+	err = s.gate.through(ctx, func() error {
+		starts, err = s.ledger.Suspect(ctx, ring.Book, ring.IDs)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	problems := s.pursueAll(ctx, ring, starts)
+	var ended []uuid.UUID
+	for i, id := range ring.IDs {
+		if problems[i] == nil {
+			ended = append(ended, id)
+		}
+	}
+	if len(ended) > 0 {
+		err = s.gate.through(ctx, func() error {
+			answers, err = s.ledger.Apply(ctx, ring.Book, ended...)
+			return err
+		})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return answers, worst(problems)
+}
+
+// worst is the problem that decides when the ring comes again: an unanswered call only when nothing else is wrong.
+func worst(problems []error) error {
+	var found error
+	for _, problem := range problems {
+		if problem != nil && (found == nil || errors.Is(found, errUnanswered)) {
+			found = problem
+		}
+	}
+	return found
+}
+
+// pursueAll pursues the pending refunds, several at once, and returns each one's problem in the order of the ring's ids.
+func (s *sender) pursueAll(ctx context.Context, ring tasks.Ring, starts map[uuid.UUID]int) []error {
+	problems := make([]error, len(ring.IDs))
+	var running sync.WaitGroup
+	for i, id := range ring.IDs {
+		if starts[id] == 0 {
+			continue // decided before, or not stored: the ledger will say which
+		}
+		select {
+		case s.calls <- struct{}{}:
+		case <-ctx.Done():
+			problems[i] = fmt.Errorf("%w: %w", errUnanswered, context.Cause(ctx))
+			continue
+		}
+		running.Go(func() {
+			defer func() { <-s.calls }()
+			// A panic outside the handler's own goroutine would end the process.
+			defer func() {
+				if value := recover(); value != nil {
+					problems[i] = &panicError{value: value, stack: debug.Stack()}
+				}
+			}()
+			problems[i] = s.pursue(ctx, ring.Book, id, starts[id] > 1)
+		})
+	}
+	running.Wait()
+	return problems
+}
+
+// pursue brings one refund forward. It returns nil once its final answer is accepted.
+func (s *sender) pursue(ctx context.Context, book int, id uuid.UUID, asked bool) error {
+	payload, err := s.ledger.LoadPayload(ctx, book, id)
+	if err != nil {
+		return err
+	}
+	order, ok := payload.(*tasks.RefundOrder)
+	if !ok {
+		return fmt.Errorf("request %s is %s, not a refund order", id, payload.Kind())
+	}
+	refunder := s.refunders[order.Channel]
+	if refunder == nil {
+		return fmt.Errorf("channel %s: %w", order.Channel, errNoRule)
+	}
+	answer, err := s.call(ctx, refunder, *order, asked)
+	if err != nil {
+		return fmt.Errorf("%w: %s, number %s: %w", errUnanswered, order.Channel, order.Number, err)
+	}
+	result, final := channel.Result(*order, answer)
+	if !final {
+		return fmt.Errorf("%w: %s, number %s: it is processing", errUnanswered, order.Channel, order.Number)
+	}
+	_, err = s.client.Enqueue(ctx, result)
+	var conflict *tasks.ConflictError
+	if errors.As(err, &conflict) {
+		// The channel has changed its final answer. The first one stands, this one is on its timeline, and a person must look.
+		s.metrics.channelConflicts.WithLabelValues(string(order.Channel)).Inc()
+		s.logger.LogAttrs(ctx, slog.LevelError, "channel changed a final answer", slog.String("channel", string(order.Channel)),
+			slog.String("number", order.Number), slog.String("error", err.Error()))
+		return nil
+	}
+	return err
+}
+
+func (s *sender) call(ctx context.Context, refunder channel.Refunder, order tasks.RefundOrder, asked bool) (channel.RefundAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	begun := s.clock.Now()
+	answer, err := channel.Pursue(ctx, refunder, order, asked)
+	state := string(answer.State)
+	if err != nil {
+		state = "unknown"
+	}
+	s.metrics.channelCalls.WithLabelValues(string(order.Channel), state).Observe(s.clock.Now().Sub(begun).Seconds())
+	return answer, err
+}
