@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/settled-dev/settled/internal/postgres/pguuid"
 	"github.com/settled-dev/settled/tasks"
 )
 
@@ -93,14 +94,14 @@ func (b *batch) run(ctx context.Context, conn *pgx.Conn) error {
 
 // load reads the requests, which never change, before the book is locked.
 func (b *batch) load(ctx context.Context, conn *pgx.Conn) error {
-	rows, err := conn.Query(ctx, readRequestsSQL, b.book, b.ids)
+	rows, err := conn.Query(ctx, readRequestsSQL, b.book, pguuid.Array(b.ids))
 	if err != nil {
 		return fmt.Errorf("read %d requests: %w", len(b.ids), err)
 	}
 	for rows.Next() {
 		request := &Request{Book: b.book}
 		var payload []byte
-		if err := rows.Scan(&request.ID, &request.Kind, &request.Key, &payload, &request.OccurredAt, &request.BusinessDate,
+		if err := rows.Scan(pguuid.Into(&request.ID), &request.Kind, &request.Key, &payload, &request.OccurredAt, &request.BusinessDate,
 			&request.AcceptedAt); err != nil {
 			rows.Close()
 			return fmt.Errorf("read %d requests: %w", len(b.ids), err)
@@ -206,13 +207,13 @@ func (b *batch) answerDecidedBefore(ctx context.Context, conn *pgx.Conn, now sta
 	if len(missing) == 0 {
 		return nil
 	}
-	rows, err := conn.Query(ctx, readOutcomesSQL, b.book, missing)
+	rows, err := conn.Query(ctx, readOutcomesSQL, b.book, pguuid.Array(missing))
 	if err != nil {
 		return fmt.Errorf("read %d outcomes: %w", len(missing), err)
 	}
 	var id uuid.UUID
 	var o tasks.Outcome
-	_, err = pgx.ForEachRow(rows, []any{&id, &o.Result, &o.Reason, &o.Detail, &o.FirstTransfer, &o.Transfers, &o.Attempts,
+	_, err = pgx.ForEachRow(rows, []any{pguuid.Into(&id), &o.Result, &o.Reason, &o.Detail, &o.FirstTransfer, &o.Transfers, &o.Attempts,
 		&o.DecidedAt}, func() error {
 		b.answers[id] = Answer{Fate: Decided, Outcome: o, Replay: true}
 		return nil

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/settled-dev/settled/internal/postgres/pguuid"
 	"github.com/settled-dev/settled/tasks"
 )
 
@@ -56,10 +57,11 @@ SELECT $1, channel, channel_txn_id, request_id
 FROM unnest($2::text[], $3::text[], $4::uuid[]) AS booked (channel, channel_txn_id, request_id)`
 
 const upsertEnrolmentSQL = `
-INSERT INTO enrolments (book, product_id, user_id, keep_fen, consent_version, cash_account, wealth_account, request_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO enrolments (book, product_id, user_id, keep_fen, consent_version, cash_account, wealth_account, request_id, occurred_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT ON CONSTRAINT user_is_enrolled_once_per_product
-DO UPDATE SET keep_fen = excluded.keep_fen, consent_version = excluded.consent_version, request_id = excluded.request_id`
+DO UPDATE SET keep_fen = excluded.keep_fen, consent_version = excluded.consent_version, request_id = excluded.request_id,
+    occurred_at = excluded.occurred_at`
 
 const insertSubscriptionsSQL = `
 INSERT INTO subscriptions (book, product_id, business_date, user_id, amount_fen, keep_fen, cash_after_fen, request_id, transfer)
@@ -126,7 +128,7 @@ func queueOrderRows(queries *pgx.Batch, book int, batch []*decided, at time.Time
 		}
 	}
 	if len(orders) > 0 {
-		queries.Queue(insertOrdersSQL, book, at, orders, users, merchants, requests, captured)
+		queries.Queue(insertOrdersSQL, book, at, orders, users, merchants, pguuid.Array(requests), captured)
 		queries.Queue(insertLegsSQL, book, legs.orders, legs.numbers, legs.sources, legs.txns, legs.captured, legs.refunded)
 	}
 	for o := range fresh {
@@ -209,7 +211,7 @@ func queueReceiptRows(queries *pgx.Batch, book int, batch []*decided) {
 		}
 	}
 	if len(channels) > 0 {
-		queries.Queue(insertReceiptsSQL, book, channels, txns, requests)
+		queries.Queue(insertReceiptsSQL, book, channels, txns, pguuid.Array(requests))
 	}
 }
 
@@ -220,7 +222,7 @@ func queueWealthRows(queries *pgx.Batch, book int, batch []*decided) {
 	for _, d := range batch {
 		for _, e := range applied(d).Enrolments {
 			queries.Queue(upsertEnrolmentSQL, book, e.ProductID, e.UserID, e.Keep.Fen(), e.ConsentVersion, e.Cash.id, e.Wealth.id,
-				d.request.ID)
+				d.request.ID, e.OccurredAt)
 		}
 		for _, s := range applied(d).Subscriptions {
 			products, dates, users = append(products, s.ProductID), append(dates, s.BusinessDate), append(users, s.UserID)
@@ -230,7 +232,7 @@ func queueWealthRows(queries *pgx.Batch, book int, batch []*decided) {
 		}
 	}
 	if len(products) > 0 {
-		queries.Queue(insertSubscriptionsSQL, book, products, dates, users, amounts, keeps, after, requests, transfers)
+		queries.Queue(insertSubscriptionsSQL, book, products, dates, users, amounts, keeps, after, pguuid.Array(requests), transfers)
 	}
 }
 
@@ -258,15 +260,15 @@ func queueWaiting(queries *pgx.Batch, book int, batch []*decided, ringAfter time
 		}
 	}
 	if len(parked) > 0 {
-		queries.Queue(parkSQL, book, parked, waits)
+		queries.Queue(parkSQL, book, pguuid.Array(parked), waits)
 	}
 	if len(dead) > 0 {
-		queries.Queue(buryPendingSQL, book, dead, failures)
+		queries.Queue(buryPendingSQL, book, pguuid.Array(dead), failures)
 	}
 	if len(wakes) > 0 {
 		queries.Queue(wakeSQL, book, wakes, ringAfter).Query(func(rows pgx.Rows) error {
 			bell := tasks.Bell{Book: book}
-			_, err := pgx.ForEachRow(rows, []any{&bell.ID, &bell.Kind}, func() error {
+			_, err := pgx.ForEachRow(rows, []any{pguuid.Into(&bell.ID), &bell.Kind}, func() error {
 				*bells = append(*bells, bell)
 				return nil
 			})

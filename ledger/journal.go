@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/settled-dev/settled/internal/postgres/pguuid"
 	"github.com/settled-dev/settled/money"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -135,7 +136,7 @@ func (p *postings) queue(queries *pgx.Batch, book int, posted time.Time) {
 	if len(p.seq) == 0 {
 		return
 	}
-	queries.Queue(insertTransfersSQL, book, posted, p.seq, p.request, p.debit, p.credit, p.amount, p.debitVersion, p.debitBalance,
+	queries.Queue(insertTransfersSQL, book, posted, p.seq, pguuid.Array(p.request), p.debit, p.credit, p.amount, p.debitVersion, p.debitBalance,
 		p.creditVersion, p.creditBalance, p.dates)
 }
 
@@ -157,8 +158,8 @@ func queueOutcomes(queries *pgx.Batch, book int, batch []*decided, at time.Time)
 	if len(ids) == 0 {
 		return
 	}
-	queries.Queue(insertOutcomesSQL, book, at, ids, results, reasons, details, firsts, counts, attempts)
-	queries.Queue(deletePendingSQL, book, ids)
+	queries.Queue(insertOutcomesSQL, book, at, pguuid.Array(ids), results, reasons, details, firsts, counts, attempts)
+	queries.Queue(deletePendingSQL, book, pguuid.Array(ids))
 }
 
 // outcome is the outcome that queueOutcomes stored.

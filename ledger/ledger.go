@@ -24,6 +24,10 @@ type Config struct {
 	Ring func([]tasks.Bell)
 	// BatchMax is how many requests a batch takes at most, unless one submission has more. Defaults to 1000.
 	BatchMax int
+	// Linger is how long a busy lane waits for more requests before it takes a batch, and LingerFull how many make it wait no
+	// longer. Default to 5 ms and 200. The special value -1 never lingers.
+	Linger     time.Duration
+	LingerFull int
 	// LaneDepthMax is how many requests may wait in a lane before callers wait outside. Defaults to 4000.
 	LaneDepthMax int
 	// BatchTimeout bounds one try of a batch. Defaults to 60 s.
@@ -85,6 +89,12 @@ func Open(ctx context.Context, pool *pgxpool.Pool, config Config) (*Ledger, erro
 func withDefaults(c Config) Config {
 	if c.BatchMax == 0 {
 		c.BatchMax = 1000
+	}
+	if c.Linger == 0 {
+		c.Linger = 5 * time.Millisecond
+	}
+	if c.LingerFull == 0 {
+		c.LingerFull = 200
 	}
 	if c.LaneDepthMax == 0 {
 		c.LaneDepthMax = 4000

@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"time"
+
 	"github.com/settled-dev/settled/money"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -69,6 +71,7 @@ type Enrolment struct {
 	UserID         string
 	Keep           money.Amount
 	ConsentVersion string
+	OccurredAt     time.Time // when the user consented; a later consent replaces an earlier one, in whichever order they arrive
 	Cash, Wealth   *Account
 }
 

@@ -51,6 +51,13 @@ func NewRule[P tasks.Payload](reads func(P, *Reads), decide func(*State, *Reques
 // Kind is the kind of request that the rule decides.
 func (r Rule) Kind() tasks.Kind { return r.kind }
 
+// Reads names the rows that the rule looks at for a request.
+func (r Rule) Reads(request *Request) *Reads {
+	reads := newReads()
+	r.reads(request, reads)
+	return reads
+}
+
 // Decide runs the rule over a state. Tests of rules call it; the ledger does so inside a batch.
 func (r Rule) Decide(state *State, request *Request) Decision { return r.decide(state, request) }
 

@@ -3,6 +3,8 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/settled-dev/settled/money"
 	"github.com/settled-dev/settled/tasks"
@@ -145,6 +147,9 @@ func (s *State) PutAccount(name AccountName, balance money.Amount) *Account {
 	return account
 }
 
+// PutHold freezes part of an account of a state made by hand.
+func (s *State) PutHold(name AccountName, held money.Amount) { s.accounts[name].held = held.Fen() }
+
 // PutOrder puts an order into a state made by hand; nil means that it was read and not there.
 func (s *State) PutOrder(orderID string, order *Order) {
 	s.orders[orderID], s.withLines[orderID] = order, true
@@ -232,5 +237,21 @@ func (s *State) postRows(decision Decision) {
 	for i := range decision.Enrolments {
 		enrolment := decision.Enrolments[i]
 		s.enrolments[enrolmentKey{enrolment.ProductID, enrolment.UserID}] = &enrolment
+		s.renewPages(enrolment)
+	}
+}
+
+// renewPages lets a sweep later in the batch see what the user keeps now.
+func (s *State) renewPages(enrolment Enrolment) {
+	for key, page := range s.pages {
+		if key.productID != enrolment.ProductID {
+			continue
+		}
+		i, found := slices.BinarySearchFunc(page, enrolment.UserID, func(e Enrolment, user string) int {
+			return strings.Compare(e.UserID, user)
+		})
+		if found {
+			page[i].Keep, page[i].ConsentVersion, page[i].OccurredAt = enrolment.Keep, enrolment.ConsentVersion, enrolment.OccurredAt
+		}
 	}
 }

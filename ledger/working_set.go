@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/settled-dev/settled/internal/postgres/pguuid"
 	"github.com/settled-dev/settled/money"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -59,7 +60,7 @@ FROM unnest($1::text[], $2::text[]) AS asked (channel, channel_txn_id)
 JOIN channel_receipts r ON r.channel = asked.channel AND r.channel_txn_id = asked.channel_txn_id`
 
 const readEnrolmentsSQL = `
-SELECT e.product_id, e.user_id, e.keep_fen, e.consent_version
+SELECT e.product_id, e.user_id, e.keep_fen, e.consent_version, e.occurred_at
 FROM (SELECT $1::smallint AS book, * FROM unnest($2::text[], $3::text[]) AS a (product_id, user_id) OFFSET 0) asked
 JOIN enrolments e ON e.book = asked.book AND e.product_id = asked.product_id AND e.user_id = asked.user_id`
 
@@ -99,10 +100,10 @@ func openBatch(ctx context.Context, conn *pgx.Conn, state *State, reads *Reads, 
 		return row.Scan(&now.nextAccount, &now.nextTransfer, &now.policyVersion)
 	})
 	queries.Queue(batchTimeSQL).QueryRow(func(row pgx.Row) error { return row.Scan(&now.at) })
-	queries.Queue(readPendingSQL, state.book, ids).Query(func(rows pgx.Rows) error {
+	queries.Queue(readPendingSQL, state.book, pguuid.Array(ids)).Query(func(rows pgx.Rows) error {
 		var id uuid.UUID
 		var row pendingRow
-		_, err := pgx.ForEachRow(rows, []any{&id, &row.state, &row.attempts}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{pguuid.Into(&id), &row.state, &row.attempts}, func() error {
 			now.pending[id] = row
 			return nil
 		})
@@ -229,7 +230,7 @@ func queueEnrolments(queries *pgx.Batch, state *State, reads *Reads) {
 		queries.Queue(readEnrolmentsSQL, state.book, products, users).Query(func(rows pgx.Rows) error {
 			var e Enrolment
 			var keep int64
-			_, err := pgx.ForEachRow(rows, []any{&e.ProductID, &e.UserID, &keep, &e.ConsentVersion}, func() error {
+			_, err := pgx.ForEachRow(rows, []any{&e.ProductID, &e.UserID, &keep, &e.ConsentVersion, &e.OccurredAt}, func() error {
 				found := e
 				found.Keep = money.FromFen(keep)
 				found.Cash, found.Wealth = state.accounts[UserCash(e.UserID)], state.accounts[UserWealth(e.UserID, e.ProductID)]

@@ -11,6 +11,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/settled-dev/settled/internal/postgres/pguuid"
 )
 
 // AcceptSQL stores requests and makes them pending, in one statement; it returns the ids of those that were new. A key that exists
@@ -40,7 +42,7 @@ func AcceptArgs(requests []Request, producer string, ringAfter time.Duration) []
 		books[i], ids[i], kinds[i], keys[i] = int16(r.Book), r.ID, string(r.Kind), r.Key
 		payloads[i], occurred[i], dates[i] = string(r.Payload), r.OccurredAt, r.BusinessDate
 	}
-	return []any{books, ids, kinds, keys, payloads, producer, occurred, dates, ringAfter}
+	return []any{books, pguuid.Array(ids), kinds, keys, payloads, producer, occurred, dates, ringAfter}
 }
 
 // SortRequests puts requests into the order in which they are inserted. Two statements that insert the same keys in one order wait
@@ -78,13 +80,13 @@ func accept(ctx context.Context, db querier, asked []Request, producer string, r
 	if err != nil {
 		return nil, fmt.Errorf("store %d requests: %w", len(asked), err)
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	if err != nil {
-		return nil, fmt.Errorf("store %d requests: %w", len(asked), err)
-	}
-	fresh := make(map[uuid.UUID]bool, len(ids))
-	for _, id := range ids {
+	fresh := make(map[uuid.UUID]bool, len(asked))
+	var id uuid.UUID
+	if _, err := pgx.ForEachRow(rows, []any{pguuid.Into(&id)}, func() error {
 		fresh[id] = true
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("store %d requests: %w", len(asked), err)
 	}
 	receipts := make([]Receipt, len(asked))
 	var known []int
@@ -130,7 +132,7 @@ func compareWithStored(ctx context.Context, db querier, asked []Request, known [
 	if len(ids) == 0 {
 		return nil
 	}
-	if _, err := db.Exec(ctx, recordConflictSQL, books, ids, producer, fields); err != nil {
+	if _, err := db.Exec(ctx, recordConflictSQL, books, pguuid.Array(ids), producer, fields); err != nil {
 		return fmt.Errorf("record %d conflicts: %w", len(ids), err)
 	}
 	return nil

@@ -191,6 +191,7 @@ func (p *RefundResult) validate(c *fieldCheck) {
 	c.id("user_id", p.UserID)
 	oneOf(c, "channel", p.Channel, Channels()...)
 	oneOf(c, "result", p.Result, RefundSucceeded, RefundFailed)
+	c.text("reason", p.Reason, false)
 	c.positive("amount", p.Amount)
 	c.eventTime("occurred_at", p.OccurredAt)
 }

@@ -11,11 +11,15 @@ func Enrol() ledger.Rule { return ledger.NewRule(readEnrolment, enrol) }
 func readEnrolment(p *tasks.Enrolment, r *ledger.Reads) {
 	r.Account(ledger.UserCash(p.UserID))
 	r.Account(ledger.UserWealth(p.UserID, p.ProductID))
+	r.Enrolment(p.ProductID, p.UserID)
 }
 
 func enrol(s *ledger.State, _ *ledger.Request, p *tasks.Enrolment) ledger.Decision {
 	if _, offered := s.Policy().Product(p.ProductID); !offered {
 		return notOffered(p.ProductID)
+	}
+	if standing, enrolled := s.Enrolment(p.ProductID, p.UserID); enrolled && p.OccurredAt.Before(standing.OccurredAt) {
+		return ledger.Apply("a later consent already keeps " + standing.Keep.String())
 	}
 	cash, shares := s.Account(ledger.UserCash(p.UserID)), s.Account(ledger.UserWealth(p.UserID, p.ProductID))
 	d := ledger.Apply("keeps " + p.KeepAmount.String())
@@ -25,7 +29,7 @@ func enrol(s *ledger.State, _ *ledger.Request, p *tasks.Enrolment) ledger.Decisi
 		}
 	}
 	d.Enrolments = []ledger.Enrolment{{ProductID: p.ProductID, UserID: p.UserID, Keep: p.KeepAmount, ConsentVersion: p.ConsentVersion,
-		Cash: cash, Wealth: shares}}
+		OccurredAt: p.OccurredAt, Cash: cash, Wealth: shares}}
 	return d
 }
 

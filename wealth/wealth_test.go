@@ -23,7 +23,9 @@ func setup(usersMax int, minSweepFen int64) *ledger.State {
 	policy := tasks.DefaultPolicy()
 	policy.SweepUsersMax = usersMax
 	policy.Products = []tasks.Product{{ProductID: fund, MinSweep: money.FromFen(minSweepFen)}}
-	return ledger.NewState(0, 3, policy)
+	s := ledger.NewState(0, 3, policy)
+	s.PutEnrolment(fund, "ada", nil)
+	return s
 }
 
 func decide(t rapid.TB, s *ledger.State, rule ledger.Rule, payload tasks.Payload) ledger.Decision {
@@ -89,6 +91,21 @@ func TestLaterEnrolmentReplacesTheKeepAmount(t *testing.T) {
 		if len(d.Transfers) != 0 {
 			t.Errorf("an enrolment moves %v", d.Transfers)
 		}
+	}
+}
+
+func TestAnEarlierConsentThatArrivesLateChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := setup(10, 1)
+	s.PutAccount(ledger.UserCash("ada"), money.FromFen(0))
+	s.PutAccount(ledger.UserWealth("ada", fund), money.FromFen(-1))
+	decide(t, s, wealth.Enrol(), enrolment(100_00))
+	late := enrolment(0)
+	late.OccurredAt = occurredAt.Add(-time.Hour)
+	d := decide(t, s, wealth.Enrol(), late)
+	stored, _ := s.Enrolment(fund, "ada")
+	if !d.Applied() || len(d.Enrolments) != 0 || stored.Keep != money.FromFen(100_00) {
+		t.Errorf("applied %v with %v; the standing consent keeps %s, want 100.00", d.Applied(), d.Enrolments, stored.Keep)
 	}
 }
 

@@ -229,6 +229,7 @@ CREATE TABLE enrolments (
     cash_account    bigint   NOT NULL,
     wealth_account  bigint   NOT NULL,
     request_id      uuid     NOT NULL,
+    occurred_at     timestamptz NOT NULL,
     CONSTRAINT user_is_enrolled_once_per_product PRIMARY KEY (book, product_id, user_id),
     CONSTRAINT keep_amount_is_never_negative CHECK (keep_fen >= 0)
 );
