@@ -179,7 +179,7 @@ func join(path, name string) string {
 			break
 		}
 	}
-	if len(name) > IDBytesMax {
+	if name == "" || len(name) > IDBytesMax {
 		name = quote(name)
 	}
 	if path == "" {
