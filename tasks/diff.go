@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 )
 
 // diffPayloads lists the fields in which two canonical payloads differ, in alphabetical order. It returns nil for equal ones.
@@ -42,7 +43,8 @@ func orAbsent(fields map[string]string, field string) string {
 	return "absent"
 }
 
-// flatten maps each leaf's path, such as legs[0].amount, to its JSON text.
+// flatten maps each leaf's path, such as legs[0].amount, to its whole text: a text that is cut would equal another one. What
+// acceptance has validated is short.
 func flatten(canonical []byte) (map[string]string, error) {
 	decoder := json.NewDecoder(bytes.NewReader(canonical))
 	decoder.UseNumber()
@@ -58,15 +60,21 @@ func flatten(canonical []byte) (map[string]string, error) {
 func flattenValue(path string, value any, leaves map[string]string) {
 	switch value := value.(type) {
 	case map[string]any:
+		if len(value) == 0 {
+			leaves[path] = "{}"
+		}
 		for name, field := range value {
 			flattenValue(join(path, name), field, leaves)
 		}
 	case []any:
+		if len(value) == 0 {
+			leaves[path] = "[]"
+		}
 		for i, item := range value {
 			flattenValue(fmt.Sprintf("%s[%d]", path, i), item, leaves)
 		}
 	case string:
-		leaves[path] = quote(value)
+		leaves[path] = strconv.QuoteToASCII(value)
 	default:
 		leaves[path] = fmt.Sprint(value)
 	}
