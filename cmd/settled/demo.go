@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/settled-dev/settled/internal/demo"
+	"github.com/settled-dev/settled/internal/devstack"
+)
+
+type demoCommand struct {
+	databaseFlags
+	redisFlags
+
+	Users    int    `default:"10000" placeholder:"N" help:"Users of the day (default ${default})."`
+	Requests int    `default:"50000" placeholder:"N" help:"Requests of the day, repeats included (default ${default})."`
+	Enrolled int    `default:"100000" placeholder:"N" help:"Users whom the night sweeps (default ${default})."`
+	Rate     int    `default:"0" placeholder:"N" help:"Requests a second in the day; 0 is as many as are accepted (default ${default})."`
+	Seed     uint64 `placeholder:"N" help:"Draws the day; the same seed gives the same requests (default: by the clock)."`
+}
+
+// Help is shown below the command's summary.
+func (demoCommand) Help() string {
+	return `Tells one user's story, plays a day at scale with a worker killed and Redis wiped in the middle, sweeps at night, and compares ` +
+		`the books with what the producers recorded. It starts a PostgreSQL, a Redis and workers of its own and removes them at the end. ` +
+		`With DATABASE_URL it makes a database of its own in that server and drops it; with REDIS_URL it uses that Redis if it is empty, ` +
+		`and wipes it. Example:
+
+    $ settled demo
+    ...
+    lost 0 · doubled 0 · books balance
+
+Exit code 1: something is lost or doubled, or the books do not balance.`
+}
+
+// Run plays the demo.
+func (c *demoCommand) Run(ctx context.Context, p *Program) (err error) {
+	if c.Users < 100 || c.Requests < 2*c.Users || c.Enrolled < c.Users {
+		return &usageError{problem: "--users, --requests or --enrolled is out of range; allowed: 100 users or more, twice as many requests " +
+			"or more, and as many enrolled users or more"}
+	}
+	began := p.Clock.Now()
+	stack, err := devstack.Start(ctx, devstack.Options{DatabaseURL: c.DatabaseURL, RedisURL: c.RedisURL,
+		Redis: devstack.RedisOptions{FallbackMiniredis: true}})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		err = errors.Join(err, stack.Stop(stopping))
+	}()
+	for _, line := range stack.Describe() {
+		fmt.Fprintln(p.Stdout, strings.ReplaceAll(line, ", ", ",\n  "))
+	}
+	place, err := demo.Prepare(ctx, stack)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, place.Remove(context.WithoutCancel(ctx))) }()
+	books, err := migrate(ctx, place.DatabaseURL, booksDefault, nil)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.Stdout, "%s, ready after %.1f s\n", plural(books, "book"), p.Clock.Now().Sub(began).Seconds())
+	if err := c.play(ctx, p, place); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.Stdout, "all of it in %.1f s\n", p.Clock.Now().Sub(began).Seconds())
+	return nil
+}
+
+// demoWorkers is how many worker processes the demo runs at a time: one is killed, and another one goes on.
+const demoWorkers = 2
+
+// play runs the demo on a migrated database with workers that are copies of this program.
+func (c *demoCommand) play(ctx context.Context, p *Program, place *demo.Place) (err error) {
+	path, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	workers := &demo.Workers{
+		Path: path, Args: []string{"worker"}, Clock: p.Clock, Ended: func(err error) { cancel(err) },
+		Env: append(p.Environ(), "DATABASE_URL="+place.DatabaseURL, "REDIS_URL="+place.RedisURL, "SETTLED_CHANNELS="+channelsSimulated,
+			"SETTLED_METRICS_LISTEN=off", "SETTLED_LOG_LEVEL=warn", "SETTLED_SHUTDOWN_TIMEOUT=5s"),
+	}
+	defer func() { err = errors.Join(err, workers.Close()) }()
+	seed := c.Seed
+	if seed == 0 {
+		seed = uint64(p.Clock.Now().Unix())
+	}
+	err = demo.Run(ctx, demo.Config{
+		DatabaseURL: place.DatabaseURL, RedisURL: place.RedisURL, Users: c.Users, Requests: c.Requests, Enrolled: c.Enrolled, Rate: c.Rate,
+		Seed: seed, Mishaps: true, Workers: demoWorkers, StartWorker: workers.Start,
+		Screen: demo.Screen{Out: p.Stdout, Terminal: isTerminal(p.Stdout)}, Clock: p.Clock,
+	})
+	if errors.Is(err, demo.ErrNotSo) {
+		return &answerNoError{answer: err.Error()}
+	}
+	if cause := context.Cause(ctx); cause != nil && err != nil {
+		return errors.Join(cause, err)
+	}
+	return err
+}

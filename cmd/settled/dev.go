@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/settled-dev/settled/internal/devstack"
+)
+
+// stopTimeout is how long the private servers may take to end in order.
+const stopTimeout = 20 * time.Second
+
+type devCommand struct {
+	databaseFlags
+	redisFlags
+
+	Fast          bool   `help:"Give up PostgreSQL's durability for speed: for tests, which lose nothing by a crash."`
+	Books         int    `default:"4" placeholder:"N" help:"Books of the ledger (default ${default}). Not with CMD."`
+	Listen        string `setting:"SETTLED_LISTEN" default:"127.0.0.1:0" placeholder:"ADDRESS" help:"Where to serve the API; port 0 is a free one (default ${default}). Not with CMD."`
+	MetricsListen string `name:"metrics-listen" setting:"SETTLED_METRICS_LISTEN" default:"127.0.0.1:0" placeholder:"ADDRESS" help:"Where to serve /metrics (default ${default}). Not with CMD."`
+	LogLevel      string `name:"log-level" setting:"SETTLED_LOG_LEVEL" default:"warn" placeholder:"LEVEL" help:"debug, info, warn or error (default ${default}). Not with CMD."`
+
+	Command []string `arg:"" optional:"" passthrough:"" name:"cmd" help:"Start only PostgreSQL and Redis, and run this with DATABASE_URL and REDIS_URL set."`
+}
+
+// Help is shown below the command's summary.
+func (devCommand) Help() string {
+	return `Starts a PostgreSQL and a Redis of its own on free ports of the loopback interface, from installed binaries ("make deps" ` +
+		`installs them); a server that DATABASE_URL or REDIS_URL names is used instead. Then it migrates, and runs api, worker and ` +
+		`scheduler in this process. Nothing is kept: the servers end with this process, however it ends, and their data go with them.
+
+    $ settled dev
+    ...
+      export DATABASE_URL='postgres://postgres@127.0.0.1:24713/postgres?sslmode=disable'
+      export REDIS_URL='redis://127.0.0.1:28817/0'
+
+      API      http://127.0.0.1:38633
+      metrics  http://127.0.0.1:41517/metrics
+
+    ready; Ctrl-C ends it
+
+With a command it starts only the two servers, without tables, and exits as the command does:
+
+    $ settled dev -- go test ./...
+    $ settled dev -- sh -c 'settled migrate && settled bench'`
+}
+
+// Run starts the stack and what stands on it.
+func (c *devCommand) Run(ctx context.Context, p *Program) (err error) {
+	command := c.Command
+	if len(command) > 0 && command[0] == "--" {
+		command = command[1:]
+	}
+	stack, err := devstack.Start(ctx, devstack.Options{
+		DatabaseURL: c.DatabaseURL, RedisURL: c.RedisURL,
+		Postgres: devstack.PostgresOptions{Fast: c.Fast},
+		// An imitation is good enough to look around, and not to test on.
+		Redis: devstack.RedisOptions{FallbackMiniredis: len(c.Command) == 0},
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		err = errors.Join(err, stack.Stop(stopping))
+	}()
+	for _, line := range stack.Describe() {
+		fmt.Fprintln(p.Stderr, line)
+	}
+	if len(c.Command) > 0 {
+		return p.runWith(ctx, stack, command)
+	}
+	return c.runSystem(ctx, p, stack)
+}
+
+// runSystem runs every process of the system in this one.
+func (c *devCommand) runSystem(ctx context.Context, p *Program, stack *devstack.Stack) error {
+	if _, err := migrate(ctx, stack.Postgres.URL, c.Books, nil); err != nil {
+		return err
+	}
+	to := connection{databaseFlags{DatabaseURL: stack.Postgres.URL}, redisFlags{RedisURL: stack.Redis.URL}, nil}
+	flags := processFlags{MetricsListen: c.MetricsListen, LogLevel: c.LogLevel}
+	return p.serve(ctx, "dev", to, flags, func(h *host) error {
+		for _, start := range []func() error{
+			func() error { return h.startAPI(ctx, c.Listen) },
+			func() error {
+				return h.startWorker(ctx, workerFlags{Channels: channelsSimulated, ShutdownTimeout: 5 * time.Second})
+			},
+			func() error { return h.startScheduler(ctx, schedulerFlags{AuditEvery: auditEveryDefault}) },
+		} {
+			if err := start(); err != nil {
+				return err
+			}
+		}
+		_, err := fmt.Fprint(p.Stdout, c.greeting(stack, h)) // what listens is open by now, and answers as soon as it runs
+		return err
+	})
+}
+
+// greeting tells what runs where, and what to do with it. URLs that were given are not repeated: they may hold passwords.
+func (c *devCommand) greeting(stack *devstack.Stack, h *host) string {
+	var text strings.Builder
+	text.WriteString("\n")
+	if c.DatabaseURL == "" {
+		fmt.Fprintf(&text, "  export DATABASE_URL='%s'\n", stack.Postgres.URL)
+	}
+	if c.RedisURL == "" {
+		fmt.Fprintf(&text, "  export REDIS_URL='%s'\n", stack.Redis.URL)
+	}
+	fmt.Fprintf(&text, "\n  API      %s  (described at /openapi.json)\n", h.apiAddress)
+	if h.metricsAddress != "" {
+		fmt.Fprintf(&text, "  metrics  %s/metrics\n", h.metricsAddress)
+	}
+	text.WriteString(`
+In another terminal, with DATABASE_URL and REDIS_URL set:
+
+  echo '{"recharge_id":"rc1","user_id":"u1","channel":"wechat","channel_txn_id":"wx1","amount":"100.00",` +
+		`"occurred_at":"2026-01-02T12:00:00+08:00"}' | settled request recharge:confirm --file -
+  settled show recharge:confirm rc1
+  settled balance u1
+  settled audit
+
+ready; Ctrl-C ends it
+`)
+	return text.String()
+}
+
+// forwardsSignals says that a command that is run gets the signals.
+func (c *devCommand) forwardsSignals() bool { return len(c.Command) > 0 }
+
+// forwardsSignals says that the command wants the signals for itself.
+func (p *Program) forwardsSignals() bool {
+	forwarder, ok := p.parsed.Selected().Target.Addr().Interface().(interface{ forwardsSignals() bool })
+	return ok && forwarder.forwardsSignals()
+}
+
+// runWith runs a command with the stack's addresses in its environment, hands signals on to it, and ends as it does.
+func (p *Program) runWith(ctx context.Context, stack *devstack.Stack, command []string) error {
+	if len(command) == 0 {
+		return &usageError{problem: "no command after --"}
+	}
+	child := exec.CommandContext(ctx, command[0], command[1:]...)
+	child.Stdin, child.Stdout, child.Stderr = p.Stdin, p.Stdout, p.Stderr
+	child.Env = append(p.Environ(), "DATABASE_URL="+stack.Postgres.URL, "REDIS_URL="+stack.Redis.URL) // the last of a name counts
+	if err := child.Start(); err != nil {
+		return &statusError{code: 127, problem: err.Error()} // as shells do
+	}
+	done := make(chan struct{})
+	go p.forwardSignals(child.Process, done)
+	err := child.Wait()
+	close(done)
+	var exited *exec.ExitError
+	switch {
+	case !errors.As(err, &exited):
+		return err
+	case exited.ExitCode() >= 0:
+		return &statusError{code: exited.ExitCode()}
+	}
+	status, ok := exited.Sys().(syscall.WaitStatus)
+	if !ok {
+		return err
+	}
+	return &statusError{code: 128 + int(status.Signal())} // as shells do
+}
+
+// forwardSignals hands on what this process is sent. A terminal sends its interrupts to the child as well: those are not doubled.
+func (p *Program) forwardSignals(child *os.Process, done <-chan struct{}) {
+	stdin, _ := p.Stdin.(*os.File)
+	interactive := stdin != nil && isTerminal(stdin)
+	for {
+		select {
+		case <-done:
+			return
+		case signal := <-p.Signals:
+			if interactive && signal == os.Interrupt {
+				continue
+			}
+			if err := child.Signal(signal); err != nil {
+				slog.New(slog.NewTextHandler(p.Stderr, nil)).Warn("signal was not handed on", slog.Any("error", err))
+			}
+		}
+	}
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"github.com/settled-dev/settled/internal/devstack/redistest"
+	"github.com/settled-dev/settled/internal/postgres/pgtest"
+	"github.com/settled-dev/settled/ledger"
+	"github.com/settled-dev/settled/ledger/ledgertest"
+)
+
+// fetch asks a URL and returns what it answers.
+func fetch(t *testing.T, url string) (status int, body string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
+
+// until asks again and again until the answer is yes.
+func until(t *testing.T, what string, yes func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	timeout := time.After(patience)
+	for !yes() {
+		select {
+		case <-tick.C:
+		case <-timeout:
+			t.Fatalf("not within %s: %s", patience, what)
+		}
+	}
+}
+
+func (c call) applied(t *testing.T, kind, key string) func() bool {
+	return func() bool {
+		got := c.run(t, "show", kind, key, "--json")
+		if got.code == exitNo {
+			return false
+		}
+		var record ledger.Record
+		parse(t, got, &record)
+		return record.State == "applied"
+	}
+}
+
+var addressLine = regexp.MustCompile(`(API|metrics) +(http://\S+)`)
+
+func TestDevRunsTheWholeSystem(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, pgtest.Books(0))
+	ledgertest.Audit(t, db)
+	c := call{env: map[string]string{"DATABASE_URL": db.URL, "REDIS_URL": redistest.New(t).URL}}
+	system := c.start(t, "dev", "--books", "2")
+	greeting := system.says(system.stdout, "ready; Ctrl-C ends it")
+	addresses := map[string]string{}
+	for _, found := range addressLine.FindAllStringSubmatch(greeting, -1) {
+		addresses[found[1]] = found[2]
+	}
+	if strings.Contains(greeting, db.URL) || len(addresses) != 2 { // what was given may hold a password
+		t.Fatalf("greeting:\n%s", greeting)
+	}
+
+	c.stdin = strings.NewReader(`{"recharge_id":"rc1","user_id":"u1","channel":"wechat","channel_txn_id":"wx1","amount":"100.00",` +
+		`"occurred_at":"2026-03-02T12:00:00+08:00"}`)
+	c.run(t, "request", "recharge:confirm", "--file", "-").expect(t, exitOK, `"status":"accepted"`)
+	until(t, "the recharge is applied", c.applied(t, "recharge:confirm", "rc1"))
+	response, err := http.Post(addresses["API"]+"/v1/requests/payment:capture", "application/json", strings.NewReader(
+		`{"order_id":"o1","user_id":"u1","merchant_id":"m1","legs":[{"source":"cash","amount":"80.00"},{"source":"wechat",`+
+			`"amount":"20.00","channel_txn_id":"wx2"}],"occurred_at":"2026-03-02T12:01:00+08:00"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusAccepted {
+		t.Errorf("payment over HTTP: %s", response.Status)
+	}
+	c.stdin = strings.NewReader(`{"refund_id":"r1","order_id":"o1","user_id":"u1","amount":"50.00","occurred_at":"2026-03-02T12:02:00+08:00"}`)
+	c.run(t, "request", "refund:apply", "--file", "-").expect(t, exitOK, `"status":"accepted"`)
+	until(t, "the refund is applied", c.applied(t, "refund:apply", "r1"))
+	until(t, "the channel's leg is paid", func() bool {
+		return c.audit(t).Totals.Pending == 0
+	})
+	if status, body := fetch(t, addresses["API"]+"/v1/users/u1/balances"); status != http.StatusOK || !strings.Contains(body, `"60.00"`) {
+		t.Errorf("balances: %d %s", status, body)
+	}
+	c.run(t, "audit").expect(t, exitOK, "the books balance")
+
+	ready := strings.Replace(addresses["metrics"], "/metrics", "/readyz", 1)
+	if status, body := fetch(t, ready); status != http.StatusOK || !strings.Contains(body, "worker: ok") {
+		t.Errorf("readiness: %d %s", status, body)
+	}
+	lint(t, addresses["metrics"])
+	if code := system.stop(); code != exitOK {
+		t.Errorf("ended with %d", code)
+	}
+}
+
+func (c call) audit(t *testing.T) ledger.AuditReport {
+	t.Helper()
+	got := c.run(t, "audit", "--json")
+	var report struct {
+		OK bool `json:"ok"`
+		ledger.AuditReport
+	}
+	if err := json.Unmarshal([]byte(got.stdout), &report); err != nil {
+		t.Fatalf("%v in:\n%s%s", err, got.stdout, got.stderr)
+	}
+	return report.AuditReport
+}
+
+// lint checks the names and helps of the metrics that a process of ours exports, once it has done some work.
+func lint(t *testing.T, url string) {
+	t.Helper()
+	_, body := fetch(t, url)
+	var ours strings.Builder
+	mine := 0
+	for line := range strings.Lines(body) {
+		name := strings.TrimPrefix(strings.TrimPrefix(line, "# HELP "), "# TYPE ")
+		if strings.HasPrefix(name, "settled_") {
+			ours.WriteString(line)
+			mine++
+		}
+	}
+	problems, err := promlint.New(strings.NewReader(ours.String())).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, problem := range problems {
+		t.Errorf("metric %s: %s", problem.Metric, problem.Text)
+	}
+	if mine < 100 {
+		t.Errorf("only %d lines of our metrics:\n%s", mine, ours.String())
+	}
+}
+
+func TestDevRunsACommandWithTheStackAndEndsAsItDoes(t *testing.T) {
+	t.Parallel()
+	c := call{env: map[string]string{"DATABASE_URL": pgtest.New(t).URL, "REDIS_URL": redistest.New(t).URL}}
+	got := c.run(t, "dev", "--", "sh", "-c", `echo "$DATABASE_URL $REDIS_URL $1"; exit 7`, "sh", "--help")
+	got.expect(t, 7)
+	if want := fmt.Sprintf("%s %s --help\n", c.env["DATABASE_URL"], c.env["REDIS_URL"]); got.stdout != want {
+		t.Errorf("said %q, want %q", got.stdout, want)
+	}
+	if !strings.Contains(got.stderr, "named by DATABASE_URL") || !strings.Contains(got.stderr, "named by REDIS_URL") {
+		t.Errorf("does not say which servers were taken:\n%s", got.stderr)
+	}
+	c.run(t, "dev", "--", "true").expect(t, exitOK)
+	c.run(t, "dev", "true").expect(t, exitOK)
+	c.run(t, "dev", "--", "no-such-command").expect(t, 127, "no-such-command")
+	c.run(t, "dev", "--", "sh", "-c", "kill -TERM $$").expect(t, 128+int(syscall.SIGTERM))
+	c.run(t, "dev", "--").expect(t, exitUsage, "no command after --")
+}
+
+func TestDevStartsPrivateServersAndRemovesThem(t *testing.T) {
+	t.Parallel()
+	system := call{}.start(t, "dev", "--fast")
+	greeting := system.says(system.stdout, "ready; Ctrl-C ends it")
+	url := regexp.MustCompile(`export DATABASE_URL='(\S+)'`).FindStringSubmatch(greeting)
+	if url == nil || !strings.Contains(greeting, "export REDIS_URL='redis://") {
+		t.Fatalf("no addresses in:\n%s", greeting)
+	}
+	c := call{env: map[string]string{"DATABASE_URL": url[1]}}
+	c.run(t, "audit").expect(t, exitOK, "the books balance")
+	system.stop()
+	c.run(t, "audit").expect(t, exitTrouble)
+}
+
+func TestDevHandsSignalsOn(t *testing.T) {
+	t.Parallel()
+	c := call{signals: make(chan os.Signal, 1),
+		env: map[string]string{"DATABASE_URL": pgtest.New(t).URL, "REDIS_URL": redistest.New(t).URL}}
+	running := c.start(t, "dev", "--", "sh", "-c", `trap 'exit 9' TERM; echo up; while :; do sleep 0.05; done`)
+	running.says(running.stdout, "up")
+	c.signals <- syscall.SIGTERM
+	if <-running.done; running.code != 9 {
+		t.Errorf("ended with %d, want 9", running.code)
+	}
+}
+
+func TestSignalEndsAProcessInOrderAndASecondAborts(t *testing.T) {
+	t.Parallel()
+	c := call{signals: make(chan os.Signal, 1), env: map[string]string{"DATABASE_URL": pgtest.New(t).URL, "REDIS_URL": redistest.New(t).URL}}
+	running := c.start(t, "api", "--listen", "127.0.0.1:0", "--metrics-listen", "off")
+	running.says(running.stderr, "msg=started")
+	c.signals <- syscall.SIGTERM
+	if <-running.done; running.code != exitOK {
+		t.Errorf("ended with %d", running.code)
+	}
+	running.says(running.stderr, "msg=ended")
+}
+
+func TestTakenAddressNamesItsSetting(t *testing.T) {
+	t.Parallel()
+	c := call{env: map[string]string{"DATABASE_URL": pgtest.New(t).URL, "REDIS_URL": redistest.New(t).URL}}
+	first := c.start(t, "scheduler", "--metrics-listen", "127.0.0.1:0")
+	said := first.says(first.stderr, "msg=started")
+	address := regexp.MustCompile(`address=(\S+)`).FindStringSubmatch(said)[1]
+	c.run(t, "scheduler", "--metrics-listen", address).expect(t, exitUsage, "SETTLED_METRICS_LISTEN", "address already in use")
+	c.run(t, "api", "--metrics-listen", "off", "--listen", address).expect(t, exitUsage, "SETTLED_LISTEN", "address already in use")
+	c.run(t, "api", "--metrics-listen", "off", "--listen", "nowhere").expect(t, exitUsage, "SETTLED_LISTEN")
+	c.run(t, "worker", "--metrics-listen", "off", "--servers", "express=1").expect(t, exitUsage, "express")
+	c.run(t, "worker", "--metrics-listen", "off", "--concurrency", "2000").expect(t, exitUsage, "concurrency")
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// readAhead is how much is read from a file at once: some hundred requests.
+const readAhead = 256 << 10
+
+// jsonLines reads a stream line by line. A line of any length takes no more memory than lineBytesMax.
+type jsonLines struct {
+	reader       *bufio.Reader
+	lineBytesMax int
+	number       int   // of the last line, from 1
+	read         int64 // bytes, line ends included
+}
+
+// jsonLine is one line, without its end and the spaces around it. The text of a line that is too long is cut off.
+type jsonLine struct {
+	number  int
+	text    []byte
+	bytes   int64 // of the whole line
+	tooLong bool
+}
+
+func newJSONLines(stream io.Reader, lineBytesMax int) *jsonLines {
+	return &jsonLines{reader: bufio.NewReaderSize(stream, readAhead), lineBytesMax: lineBytesMax}
+}
+
+// next returns the next line that is not blank, or io.EOF.
+func (l *jsonLines) next() (jsonLine, error) {
+	for {
+		line, err := l.line()
+		if err != nil || len(line.text) > 0 || line.tooLong {
+			return line, err
+		}
+	}
+}
+
+func (l *jsonLines) line() (jsonLine, error) {
+	line := jsonLine{number: l.number + 1}
+	for {
+		part, err := l.reader.ReadSlice('\n')
+		line.bytes += int64(len(part))
+		l.read += int64(len(part))
+		if room := l.lineBytesMax + 1 - len(line.text); room > 0 {
+			line.text = append(line.text, part[:min(len(part), room)]...)
+		}
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case errors.Is(err, io.EOF) && line.bytes == 0:
+			return jsonLine{}, io.EOF
+		case err != nil && !errors.Is(err, io.EOF):
+			return jsonLine{}, fmt.Errorf("read line %d: %w", line.number, err)
+		}
+		l.number++
+		if err == nil {
+			line.bytes-- // the line's end
+		}
+		line.tooLong = line.bytes > int64(l.lineBytesMax)
+		line.text = bytes.TrimSpace(line.text)
+		return line, nil
+	}
+}
+
+// waiting says whether the next line may have to be waited for, because nothing more was read yet.
+func (l *jsonLines) waiting() bool { return l.reader.Buffered() == 0 }

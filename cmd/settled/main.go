@@ -1,0 +1,27 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+
+	"github.com/settled-dev/settled/internal/clock"
+)
+
+func main() {
+	// What Redis does not answer comes back as an error, and is told where it is known what it means.
+	redis.SetLogger(&logging.VoidLogger{})
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	program := &Program{
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		LookupEnv: os.LookupEnv, Environ: os.Environ,
+		Signals: signals, Abort: func() { os.Exit(exitInterrupted) },
+		Clock: clock.System,
+	}
+	os.Exit(program.Main(context.Background(), os.Args[1:]))
+}

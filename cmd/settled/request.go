@@ -1,0 +1,283 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"github.com/settled-dev/settled/intake"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// A chunk of lines is accepted with one insert: as many as a ring names, and not so many bytes that they matter.
+const (
+	chunkLinesMax = tasks.RingIDsMax
+	chunkBytesMax = 4 << 20
+)
+
+type requestCommand struct {
+	databaseFlags
+	redisFlags
+
+	Kind     string `arg:"" help:"What is asked for: payment:capture, refund:apply, recharge:confirm, reward:grant, transfer:send, wealth:enrol or sweep:run."`
+	File     string `required:"" short:"f" placeholder:"FILE" help:"JSON lines, one request a line; - for standard input."`
+	Producer string `default:"cli" placeholder:"NAME" help:"Who asks; it is stored (default ${default})."`
+}
+
+// Help is shown below the command's summary.
+func (requestCommand) Help() string {
+	return `Amounts are strings in yuan, times RFC 3339. The fields of each kind; those with ? may be left out:
+
+    payment:capture   order_id, user_id, merchant_id, legs, lines?, balance_exclusive?, occurred_at
+                        legs:  [{source, amount, channel_txn_id?}]
+                               source: cash, reward, wechat, alipay, unionpay or ecny
+                        lines: [{line_id, kind, amount}]
+                               kind: goods, virtual, shipping or coupon
+    refund:apply      refund_id, order_id, user_id, amount, lines?, to?, reason?, occurred_at
+                        lines: [{line_id, amount}]
+                        to:    origin or balance
+    recharge:confirm  recharge_id, user_id, channel, channel_txn_id, amount, occurred_at
+    reward:grant      reward_id, user_id, campaign_id, amount, occurred_at
+    transfer:send     transfer_id, from_user_id, to_user_id, amount, occurred_at
+    wealth:enrol      enrolment_id, user_id, product_id, keep_amount, consent_version, occurred_at
+    sweep:run         product_id, business_date
+
+Each line gets a line of JSON as its answer, in the same order, with "line" and "status":
+
+    accepted   stored durably; "id" and "key"
+    replayed   stored before with the same content; "outcome" once it is decided
+    conflict   its key was used before with other content; "fields" tells what differs
+    refused    "error" tells the "field", its "problem", and what is "allowed"; nothing is stored
+
+Example:
+
+    $ cat rewards.jsonl
+    {"reward_id":"rw1","user_id":"u1","campaign_id":"c1","amount":"5.00","occurred_at":"2026-01-02T12:00:00+08:00"}
+    $ settled request reward:grant --file rewards.jsonl
+    {"line":1,"status":"accepted","id":"019b1c0e-6d5a-7c2e-9d4e-0a6f3f2b1c11","key":"rw1"}
+
+Lines are read as they are needed, so a file may be of any size. After an interruption or exit code 3 run the same command again: what ` +
+		`was accepted is replayed. Without REDIS_URL the workers find the requests by themselves, within seconds. Exit code 1: a line ` +
+		`was refused or conflicts.`
+}
+
+// Run accepts the file's requests.
+func (c *requestCommand) Run(ctx context.Context, p *Program) error {
+	kind, err := tasks.ParseKind(c.Kind)
+	if err != nil {
+		return &usageError{problem: err.Error()}
+	}
+	file, err := p.open(c.File)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	doorbell, closeDoorbell, err := c.doorbell(p)
+	if err != nil {
+		return err
+	}
+	defer closeDoorbell()
+	pool, err := c.openPool(ctx, "request")
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	var ringError error
+	client, err := tasks.NewClient(ctx, pool, doorbell, tasks.ClientConfig{Producer: c.Producer,
+		OnRingError: func(err error) { ringError = err }})
+	if err != nil {
+		var bad *tasks.FieldError
+		if errors.As(err, &bad) {
+			return &usageError{problem: "--producer: " + err.Error()}
+		}
+		return err
+	}
+	acceptor := &lineAcceptor{kind: kind, client: client, answers: json.NewEncoder(p.Stdout), bar: progress(p, file),
+		lines: newJSONLines(file, tasks.PayloadBytesMax)}
+	acceptor.answers.SetEscapeHTML(false)
+	err = acceptor.run(ctx)
+	client.Close() // waits for the rings
+	acceptor.bar.done()
+	fmt.Fprintln(p.Stderr, acceptor.summary())
+	if ringError != nil {
+		fmt.Fprintf(p.Stderr, "settled: Redis was not told of all, the workers will find them by themselves: %v\n", ringError)
+	}
+	if err == nil && acceptor.refused+acceptor.conflicts > 0 {
+		err = errNo
+	}
+	return err
+}
+
+// lineAnswer is what a line gets.
+type lineAnswer struct {
+	Line    int                  `json:"line"`
+	Status  string               `json:"status"`
+	ID      string               `json:"id,omitempty"`
+	Key     string               `json:"key,omitempty"`
+	Outcome *tasks.Outcome       `json:"outcome,omitempty"`
+	Fields  []tasks.Diff         `json:"fields,omitempty"`
+	Error   *intake.FieldProblem `json:"error,omitempty"`
+}
+
+// lineAcceptor accepts lines in chunks and answers them in their order.
+type lineAcceptor struct {
+	kind    tasks.Kind
+	client  *tasks.Client
+	lines   *jsonLines
+	answers *json.Encoder
+	bar     bar
+
+	chunk      []lineAnswer // of the lines that were read and not answered
+	payloads   []tasks.Payload
+	places     []int // of the payloads, in the chunk
+	chunkBytes int
+
+	accepted, replayed, conflicts, refused int
+}
+
+func (a *lineAcceptor) run(ctx context.Context) error {
+	for {
+		line, err := a.lines.next()
+		if errors.Is(err, io.EOF) {
+			return a.flush(ctx)
+		}
+		if err != nil {
+			return errors.Join(a.flush(ctx), err)
+		}
+		if err := a.take(line); err != nil {
+			return err
+		}
+		full := len(a.chunk) >= chunkLinesMax || a.chunkBytes >= chunkBytesMax
+		if full || a.lines.waiting() {
+			if err := a.flush(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// take reads one line's request into the chunk.
+func (a *lineAcceptor) take(line jsonLine) error {
+	answer := lineAnswer{Line: line.number}
+	var payload tasks.Payload
+	var err error = &tasks.FieldError{Field: "payload", Problem: fmt.Sprintf("has %d bytes", line.bytes),
+		Allowed: fmt.Sprintf("up to %d bytes", tasks.PayloadBytesMax)}
+	if !line.tooLong {
+		payload, err = tasks.ParsePayload(a.kind, line.text)
+	}
+	var bad *tasks.FieldError
+	switch {
+	case errors.As(err, &bad):
+		answer.refuse(bad)
+	case err != nil:
+		return fmt.Errorf("read line %d: %w", line.number, err)
+	default:
+		a.payloads, a.places = append(a.payloads, payload), append(a.places, len(a.chunk))
+		a.chunkBytes += len(line.text)
+	}
+	a.chunk = append(a.chunk, answer)
+	return nil
+}
+
+func (l *lineAnswer) refuse(bad *tasks.FieldError) {
+	problem := intake.NewFieldProblem(bad)
+	l.Status, l.Error = "refused", &problem
+}
+
+// flush accepts the chunk and answers its lines.
+func (a *lineAcceptor) flush(ctx context.Context) error {
+	if len(a.chunk) == 0 {
+		return nil
+	}
+	first, last := a.chunk[0].Line, a.chunk[len(a.chunk)-1].Line
+	if cause := context.Cause(ctx); cause != nil {
+		return fmt.Errorf("stopped before line %d: %w", first, cause)
+	}
+	items, err := a.client.EnqueueMany(ctx, a.payloads)
+	if err != nil {
+		return fmt.Errorf("whether lines %d to %d were accepted is unknown, run the same command again: %w", first, last,
+			errors.Join(context.Cause(ctx), err))
+	}
+	for n, item := range items {
+		var bad *tasks.FieldError
+		switch answer := &a.chunk[a.places[n]]; {
+		case errors.As(item.Err, &bad):
+			answer.refuse(bad)
+		case item.Err != nil:
+			return fmt.Errorf("accept line %d: %w", answer.Line, item.Err)
+		default:
+			r := item.Receipt
+			answer.Status, answer.ID, answer.Key, answer.Outcome, answer.Fields = string(r.Status), r.ID.String(), r.Key, r.Outcome, r.Fields
+		}
+	}
+	for _, answer := range a.chunk {
+		a.count(answer.Status)
+		if err := a.answers.Encode(answer); err != nil {
+			return fmt.Errorf("write the answer to line %d: %w", answer.Line, err)
+		}
+	}
+	a.bar.set(a.lines.read)
+	a.chunk, a.payloads, a.places, a.chunkBytes = a.chunk[:0], a.payloads[:0], a.places[:0], 0
+	return nil
+}
+
+func (a *lineAcceptor) count(status string) {
+	switch tasks.Status(status) {
+	case tasks.Accepted:
+		a.accepted++
+	case tasks.Replayed:
+		a.replayed++
+	case tasks.Conflicting:
+		a.conflicts++
+	default:
+		a.refused++
+	}
+}
+
+func (a *lineAcceptor) summary() string {
+	return fmt.Sprintf("%d accepted, %d replayed, %d conflicts, %d refused", a.accepted, a.replayed, a.conflicts, a.refused)
+}
+
+// bar shows how far a file was read; the zero bar shows nothing.
+type bar struct{ shown *progressbar.ProgressBar }
+
+// progress shows a bar on a terminal, unless the answers appear there themselves.
+func progress(p *Program, file io.Reader) bar {
+	if !isTerminal(p.Stderr) || isTerminal(p.Stdout) {
+		return bar{}
+	}
+	size := int64(-1) // a spinner
+	if regular, ok := file.(*os.File); ok {
+		if info, err := regular.Stat(); err == nil && info.Mode().IsRegular() {
+			size = info.Size()
+		}
+	}
+	return bar{shown: progressbar.NewOptions64(size, progressbar.OptionSetWriter(p.Stderr),
+		progressbar.OptionSetDescription("accepting"), progressbar.OptionShowBytes(true),
+		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())}
+}
+
+// set and done ignore errors: a bar that cannot be drawn is no reason to stop.
+func (b bar) set(bytes int64) {
+	if b.shown != nil {
+		_ = b.shown.Set64(bytes)
+	}
+}
+
+func (b bar) done() {
+	if b.shown != nil {
+		_ = b.shown.Finish()
+	}
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}

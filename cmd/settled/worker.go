@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/internal/rules"
+	"github.com/settled-dev/settled/ledger"
+	"github.com/settled-dev/settled/tasks"
+	"github.com/settled-dev/settled/worker"
+)
+
+// channelsSimulated is the value of --channels that answers for all channels, and pays nothing.
+const channelsSimulated = "simulated"
+
+type workerFlags struct {
+	Servers         map[string]int `setting:"SETTLED_WORKER_SERVERS" placeholder:"QUEUE=N;..." help:"asynq servers for each queue, of critical, refunds, sweeps and low; one that is left out is not served here (default critical=1;refunds=4;sweeps=1;low=1)."`
+	Concurrency     int            `setting:"SETTLED_WORKER_CONCURRENCY" default:"64" placeholder:"N" help:"Tasks that one server works on at once, 1 to 1000 (default ${default})."`
+	ShutdownTimeout time.Duration  `name:"shutdown-timeout" setting:"SETTLED_SHUTDOWN_TIMEOUT" default:"10s" placeholder:"DURATION" help:"How long tasks may finish after SIGTERM before they go back to Redis (default ${default})."`
+	PollOnly        bool           `name:"poll-only" setting:"SETTLED_WORKER_POLL_ONLY" help:"Ask Redis again and again instead of waiting inside it: for proxies that refuse blocking commands."`
+	Channels        string         `setting:"SETTLED_CHANNELS" enum:"none,simulated" default:"none" placeholder:"WHICH" help:"Who pays refunds to channels: none, they wait; or simulated, which answers at once and pays nothing (default ${default})."`
+}
+
+type workerCommand struct {
+	databaseFlags
+	redisFlags
+	processFlags
+	workerFlags
+}
+
+// Help is shown below the command's summary.
+func (workerCommand) Help() string {
+	return `Any number of workers may run, and any of them may be killed: what it had in hand is applied by another, once. SIGTERM lets ` +
+		`tasks finish and gives the rest back. A refund's leg that goes back to WeChat Pay, Alipay, UnionPay or digital RMB waits until a ` +
+		`worker has that channel; there are no real ones yet. Example:
+
+    $ settled worker --channels simulated
+    $ settled worker --servers 'sweeps=2'        # for the night, beside others`
+}
+
+// Run applies requests until ctx ends.
+func (c *workerCommand) Run(ctx context.Context, p *Program) error {
+	to := connection{c.databaseFlags, c.redisFlags, c.servers()}
+	return p.serve(ctx, "worker", to, c.processFlags, func(h *host) error {
+		return h.startWorker(ctx, c.workerFlags)
+	})
+}
+
+// startWorker adds a worker, with its ledger and its client, to the process.
+func (h *host) startWorker(ctx context.Context, flags workerFlags) error {
+	client, err := tasks.NewClient(ctx, h.pool, tasks.NewDoorbell(h.redis), tasks.ClientConfig{Producer: "worker", Clock: h.clock,
+		OnRingError: h.ringFailed})
+	if err != nil {
+		return err
+	}
+	h.onClose(client.Close)
+	books, err := ledger.Open(ctx, h.pool, ledger.Config{Rules: rules.All(), Ring: worker.RingThrough(client), Registerer: h.registry,
+		Clock: h.clock})
+	if err != nil {
+		return err
+	}
+	h.onClose(books.Close)
+	config := worker.Config{
+		Ledger: books, Client: client, Pool: h.pool, Redis: h.redis, Refunders: flags.refunders(h.logger), Servers: flags.servers(),
+		Concurrency: flags.Concurrency, ShutdownTimeout: flags.ShutdownTimeout, PollOnly: flags.PollOnly,
+		Logger: h.logger, Registerer: h.registry, Clock: h.clock,
+	}
+	w, err := worker.New(ctx, config)
+	if wrong := (*worker.ConfigError)(nil); errors.As(err, &wrong) {
+		return &usageError{problem: err.Error()}
+	} else if err != nil {
+		return err
+	}
+	h.ready("worker", w.Ready)
+	h.add("worker", func(ctx context.Context) error {
+		if err := w.Start(); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), flags.ShutdownTimeout+drainTimeout)
+		defer cancel()
+		return w.Shutdown(stopping)
+	})
+	return nil
+}
+
+// servers is nil for the worker's own default.
+func (f workerFlags) servers() map[tasks.Queue]int {
+	if len(f.Servers) == 0 {
+		return nil
+	}
+	servers := make(map[tasks.Queue]int, len(f.Servers))
+	for queue, count := range f.Servers {
+		servers[tasks.Queue(queue)] = count
+	}
+	return servers
+}
+
+func (f workerFlags) refunders(logger *slog.Logger) map[tasks.Source]channel.Refunder {
+	if f.Channels != channelsSimulated {
+		return nil
+	}
+	logger.Warn("channels are simulated: refunds to them are booked as paid, and nothing is paid")
+	simulator := channel.NewSimulator(channel.SimulatorConfig{})
+	refunders := map[tasks.Source]channel.Refunder{}
+	for _, source := range tasks.Channels() {
+		refunders[source] = simulator
+	}
+	return refunders
+}
