@@ -5,7 +5,8 @@ import (
 	"log/slog"
 )
 
-// asynqLog gives what asynq says about itself to slog.
+// asynqLog gives what asynq says about itself to slog. What asynq calls an error it tries again by itself: a warning. What a person
+// must look at is told by metrics.
 type asynqLog struct{ logger *slog.Logger }
 
 // asynqSays is the constant message of all of asynq's lines.
@@ -21,9 +22,9 @@ func (l asynqLog) Info(args ...any) { l.logger.Info(asynqSays, textOf(args)) }
 func (l asynqLog) Warn(args ...any) { l.logger.Warn(asynqSays, textOf(args)) }
 
 // Error implements asynq.Logger.
-func (l asynqLog) Error(args ...any) { l.logger.Error(asynqSays, textOf(args)) }
+func (l asynqLog) Error(args ...any) { l.logger.Warn(asynqSays, textOf(args)) }
 
 // Fatal implements asynq.Logger. asynq v0.26 never calls it; a library does not end our process.
-func (l asynqLog) Fatal(args ...any) { l.logger.Error(asynqSays, textOf(args)) }
+func (l asynqLog) Fatal(args ...any) { l.logger.Warn(asynqSays, textOf(args)) }
 
 func textOf(args []any) slog.Attr { return slog.String("text", fmt.Sprint(args...)) }

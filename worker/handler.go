@@ -20,6 +20,7 @@ type handler struct {
 	sender    *sender
 	gate      *outageGate
 	startsMax int
+	alone     chan struct{} // holds one: the suspect that runs alone
 	metrics   *metrics
 }
 

@@ -19,12 +19,14 @@ const (
 	dequeuePause = 100 * time.Millisecond
 )
 
-// hardenedRedis is the Redis client of asynq's servers, and only of theirs. It mends two faults of asynq v0.26:
+// hardenedRedis is the Redis client of asynq's servers, and only of theirs. It mends three faults of asynq v0.26:
 //
 //   - A task whose `done`, `retry` or `archive` failed is handed to asynq's syncer, which replays it with a context that was
 //     cancelled long ago, fails, and lets the task run again a minute later. Here a cancelled context is replaced. On a server only
 //     the syncer's replay arrives cancelled; a producer's client must honour its context, and does not use this type.
 //   - A failing dequeue is repeated without a pause. Here it pauses.
+//   - A script that finds its task gone, because Redis was wiped or an earlier reply was lost, is replayed in vain until the lease
+//     ends, with an error in the log each time. Nothing is left to do for such a task: here that is success.
 //
 // It may be used by many goroutines at once.
 type hardenedRedis struct {
@@ -55,8 +57,11 @@ func (c *hardenedRedis) run(ctx context.Context, keys []string, eval func(contex
 	}
 	ran := scriptOf(keys)
 	c.metrics.redisErrors.WithLabelValues(string(ran), string(cause)).Inc()
-	if ran == scriptDequeue {
+	switch {
+	case ran == scriptDequeue:
 		pause(ctx, dequeuePause+rand.N(dequeuePause))
+	case cause == causeMissing:
+		return redis.NewCmdResult("OK", nil)
 	}
 	return reply
 }

@@ -130,3 +130,16 @@ func TestOnlyServersContextsAreReplaced(t *testing.T) {
 		t.Errorf("a call whose time is up returned %v, want its deadline", err)
 	}
 }
+
+func TestScriptThatFindsItsTaskGoneIsNotReplayed(t *testing.T) {
+	t.Parallel()
+	client := openRedis(t, redistest.New(t))
+	m := newMetrics(nil)
+	hardened := &hardenedRedis{UniversalClient: client, metrics: m}
+	if err := hardened.Eval(t.Context(), `return redis.error_reply("NOT FOUND")`, doneKeys()).Err(); err != nil {
+		t.Errorf("done of a task that is gone returned %v, want success", err)
+	}
+	if got := testutil.ToFloat64(m.redisErrors.WithLabelValues("done", "missing")); got != 1 {
+		t.Errorf("%v missing tasks were counted, want 1", got)
+	}
+}

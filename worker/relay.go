@@ -22,6 +22,8 @@ const (
 	claimMax = 5000
 	// relayTimeout bounds a round's work, so that a hung server does not stop the relay for ever.
 	relayTimeout = 30 * time.Second
+	// epochTimeout bounds making everything due: it updates each pending row.
+	epochTimeout = 5 * time.Minute
 	// relayPauseMax is the longest pause after failed rounds.
 	relayPauseMax = 10 * time.Second
 	// buryInterval is how often parked requests are looked at; they wait for hours.
@@ -59,9 +61,7 @@ func (r *relay) run(ctx context.Context) {
 			pause = min(r.interval<<min(failures, 8), relayPauseMax)
 			pause += rand.N(pause)
 			failures++
-			r.metrics.relayErrors.Inc()
-			r.logger.LogAttrs(ctx, slog.LevelWarn, "relay will try again", slog.String("error", err.Error()),
-				slog.Float64("pause_seconds", pause.Seconds()))
+			r.warn(ctx, "relay will try again", err)
 		default:
 			failures = 0
 			if rung == 0 {
@@ -78,12 +78,16 @@ func (r *relay) run(ctx context.Context) {
 // round rings once for what is due, and says for how many requests. Redis is asked first: a claimed request that cannot be rung for
 // waits for its next time.
 func (r *relay) round(ctx context.Context) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
-	defer cancel()
-	if err := r.checkEpoch(ctx); err != nil {
+	wiped, err := r.isWiped(ctx)
+	if err != nil {
 		return 0, err
 	}
+	if wiped {
+		r.startEpoch(ctx)
+	}
 	r.buryUnwoken(ctx)
+	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
+	defer cancel()
 	bells, err := r.ledger.ClaimDue(ctx, claimMax)
 	if err != nil || len(bells) == 0 {
 		return 0, err
@@ -95,31 +99,44 @@ func (r *relay) round(ctx context.Context) (int, error) {
 	return len(bells), nil
 }
 
-// checkEpoch notices a Redis that lost its rings (W7). Everything is made due before the epoch is set: a crash in between, or another
-// relay, does it again, which is harmless.
-func (r *relay) checkEpoch(ctx context.Context) error {
-	_, err := r.redis.Get(ctx, epochKey).Result()
-	if err == nil {
-		return nil
+// isWiped notices a Redis that lost its rings (W7).
+func (r *relay) isWiped(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
+	defer cancel()
+	err := r.redis.Get(ctx, epochKey).Err()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return false, fmt.Errorf("read the epoch: %w", err)
 	}
-	if !errors.Is(err, redis.Nil) {
-		return fmt.Errorf("read the epoch: %w", err)
-	}
-	if err := publishQueues(ctx, r.redis); err != nil {
-		return err
-	}
+	return err != nil, nil
+}
+
+// startEpoch makes everything due, then sets the epoch: a crash in between, or another relay, does it again, which is harmless. When it
+// fails it is tried in the next round; ringing goes on meanwhile.
+func (r *relay) startEpoch(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, epochTimeout)
+	defer cancel()
 	due, err := r.ledger.MakeAllDue(ctx)
-	if err != nil {
-		return err
+	if err == nil {
+		err = publishQueues(ctx, r.redis)
 	}
-	began := r.clock.Now().UTC().Format(time.RFC3339Nano)
-	if err := r.redis.SetNX(ctx, epochKey, began, 0).Err(); err != nil {
-		return fmt.Errorf("set the epoch: %w", err)
+	if err == nil {
+		err = r.redis.SetNX(ctx, epochKey, r.clock.Now().UTC().Format(time.RFC3339Nano), 0).Err()
 	}
-	r.metrics.redisWipes.Inc()
-	r.logger.LogAttrs(ctx, slog.LevelWarn, "redis had no rings of ours, all accepted requests are rung again",
-		slog.Int64("requests", due))
-	return nil
+	switch {
+	case err != nil:
+		r.warn(ctx, "cannot ring again for all that redis lost, will try again", err)
+	case due == 0:
+		r.logger.LogAttrs(ctx, slog.LevelInfo, "redis is new to us")
+	default:
+		r.metrics.redisWipes.Inc()
+		r.logger.LogAttrs(ctx, slog.LevelWarn, "redis had no rings of ours, all accepted requests are rung again",
+			slog.Int64("requests", due))
+	}
+}
+
+func (r *relay) warn(ctx context.Context, message string, err error) {
+	r.metrics.relayErrors.Inc()
+	r.logger.LogAttrs(ctx, slog.LevelWarn, message, slog.String("error", err.Error()))
 }
 
 // publishQueues names the queues to asynq's inspector: asynq does so once in a client's life, so a wiped Redis would not be told.
@@ -136,6 +153,8 @@ func publishQueues(ctx context.Context, client redis.UniversalClient) error {
 
 // buryUnwoken makes parked requests dead that have waited as long as the policy allows. When it fails, ringing goes on.
 func (r *relay) buryUnwoken(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
+	defer cancel()
 	now := r.clock.Now()
 	if now.Before(r.nextBury) {
 		return
@@ -147,8 +166,7 @@ func (r *relay) buryUnwoken(ctx context.Context) {
 		buried, err = r.ledger.BuryUnwoken(ctx, time.Duration(policy.ParkHoursMax)*time.Hour)
 	}
 	if err != nil {
-		r.metrics.relayErrors.Inc()
-		r.logger.LogAttrs(ctx, slog.LevelWarn, "cannot look at parked requests, will try again", slog.String("error", err.Error()))
+		r.warn(ctx, "cannot look at parked requests, will try again", err)
 	}
 	if buried > 0 {
 		r.metrics.unwoken.Add(float64(buried))

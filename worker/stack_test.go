@@ -4,9 +4,11 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/url"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/internal/devstack"
 	"github.com/settled-dev/settled/internal/devstack/redistest"
+	"github.com/settled-dev/settled/internal/postgres"
 	"github.com/settled-dev/settled/internal/postgres/pgtest"
 	"github.com/settled-dev/settled/internal/rules"
 	"github.com/settled-dev/settled/ledger"
@@ -25,6 +28,7 @@ import (
 // stack is everything that a worker needs, each part real and the test's own. The books are audited when the test ends.
 type stack struct {
 	db      *pgtest.Database
+	pool    *pgxpool.Pool
 	server  *devstack.Redis
 	redis   *redis.Client
 	client  *tasks.Client
@@ -41,6 +45,8 @@ type stackSettings struct {
 	ledger  ledger.Config
 	client  tasks.ClientConfig
 	channel channel.SimulatorConfig
+	// lockTimeout is how long the books are waited for; the pools' default is 10 s, four times.
+	lockTimeout string
 }
 
 func withRules(rules ...ledger.Rule) stackOption {
@@ -58,19 +64,40 @@ func newStack(t *testing.T, options ...stackOption) *stack {
 		s.db = pgtest.New(t)
 	}
 	ledgertest.Audit(t, s.db)
-	s.reader = ledger.NewReader(s.db.Pool)
+	s.pool = s.db.Pool
+	if settings.lockTimeout != "" {
+		s.pool = impatientPool(t, s.db.URL, settings.lockTimeout)
+	}
+	s.reader = ledger.NewReader(s.pool)
 	s.redis = openRedis(t, s.server)
 	var err error
-	if s.client, err = tasks.NewClient(t.Context(), s.db.Pool, tasks.NewDoorbell(s.redis), settings.client); err != nil {
+	if s.client, err = tasks.NewClient(t.Context(), s.pool, tasks.NewDoorbell(s.redis), settings.client); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.client.Close)
 	settings.ledger.Rules, settings.ledger.Ring = settings.rules, RingThrough(s.client)
-	if s.ledger, err = ledger.Open(t.Context(), s.db.Pool, settings.ledger); err != nil {
+	if s.ledger, err = ledger.Open(t.Context(), s.pool, settings.ledger); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.ledger.Close)
 	return s
+}
+
+func impatientPool(t *testing.T, databaseURL, lockTimeout string) *pgxpool.Pool {
+	t.Helper()
+	parsed, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := parsed.Query()
+	query.Set("lock_timeout", lockTimeout)
+	parsed.RawQuery = query.Encode()
+	pool, err := postgres.Open(t.Context(), parsed.String(), postgres.MaxConns(8))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
 }
 
 func openRedis(t *testing.T, server *devstack.Redis) *redis.Client {
@@ -91,7 +118,7 @@ func (s *stack) newWorker(t *testing.T, change func(*Config)) *Worker {
 	for _, source := range tasks.Channels() {
 		refunders[source] = s.channel
 	}
-	config := Config{Ledger: s.ledger, Client: s.client, Pool: s.db.Pool, Redis: s.redis, Refunders: refunders,
+	config := Config{Ledger: s.ledger, Client: s.client, Pool: s.pool, Redis: s.redis, Refunders: refunders,
 		Servers:       map[tasks.Queue]int{tasks.Critical: 1, tasks.Refunds: 1, tasks.Sweeps: 1, tasks.Low: 1},
 		RelayInterval: 50 * time.Millisecond, Registerer: prometheus.NewPedanticRegistry(),
 		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))}
@@ -177,9 +204,11 @@ func eventually(t *testing.T, what string, done func() bool) {
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, clock.Shanghai)
 
-func recharge(id, user string, fen int64) *tasks.Recharge {
+func fen(n int64) money.Amount { return money.FromFen(n) }
+
+func recharge(id, user string, n int64) *tasks.Recharge {
 	return &tasks.Recharge{RechargeID: id, UserID: user, Channel: tasks.SourceWeChat, ChannelTxnID: "txn-" + id,
-		Amount: money.FromFen(fen), OccurredAt: noon}
+		Amount: fen(n), OccurredAt: noon}
 }
 
 var discard = slog.New(slog.NewTextHandler(io.Discard, nil))

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,53 +29,90 @@ const (
 
 // applySuspects applies a ring that may have ended its process before (W4). Requests that are rung apart leave the delivery's ring.
 func (h *handler) applySuspects(ctx context.Context, d *delivery) ([]ledger.Answer, error) {
+	if len(d.ring.IDs) == 1 {
+		return h.applySuspect(ctx, d.ring)
+	}
 	starts, err := h.countStarts(ctx, d.ring)
 	if err != nil {
 		return nil, err
 	}
-	if len(d.ring.IDs) == 1 && starts[d.ring.IDs[0]] > startsTogether {
-		return h.applyAlone(ctx, d.ring, starts[d.ring.IDs[0]])
-	}
-	var together []uuid.UUID
-	var apart []tasks.Bell
+	var together, apart []uuid.UUID
 	for _, id := range d.ring.IDs {
 		if starts[id] > startsTogether {
-			apart = append(apart, tasks.Bell{Kind: d.ring.Kind, Book: d.ring.Book, ID: id})
+			apart = append(apart, id)
 		} else {
 			together = append(together, id)
 		}
 	}
-	if len(apart) > 0 {
-		h.metrics.suspects.WithLabelValues(suspectsApart).Add(float64(len(apart)))
-		if err := h.bell.Ring(ctx, apart, 1, true); err != nil {
-			return nil, err
-		}
+	if err := h.ringApart(ctx, d.ring, apart); err != nil {
+		return nil, err
 	}
 	d.ring.IDs = together
-	if len(together) == 0 {
+	return h.applyTogether(ctx, d.ring)
+}
+
+// ringApart rings for suspects one by one, in a random order: behind the deadly one nobody should stand twice. They were not started,
+// so their starts are taken back.
+func (h *handler) ringApart(ctx context.Context, ring tasks.Ring, ids []uuid.UUID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	h.metrics.suspects.WithLabelValues(suspectsApart).Add(float64(len(ids)))
+	h.acquit(ctx, ring.Book, ids)
+	bells := make([]tasks.Bell, len(ids))
+	for i, id := range ids {
+		bells[i] = tasks.Bell{Kind: ring.Kind, Book: ring.Book, ID: id}
+	}
+	rand.Shuffle(len(bells), func(i, j int) { bells[i], bells[j] = bells[j], bells[i] })
+	return h.bell.Ring(ctx, bells, 1, true)
+}
+
+func (h *handler) applyTogether(ctx context.Context, ring tasks.Ring) ([]ledger.Answer, error) {
+	if len(ring.IDs) == 0 {
 		return nil, nil
 	}
-	h.metrics.suspects.WithLabelValues(suspectsTogether).Add(float64(len(together)))
-	answers, err := h.apply(ctx, d.ring.Book, together)
-	h.acquit(ctx, d.ring.Book, together, err)
+	h.metrics.suspects.WithLabelValues(suspectsTogether).Add(float64(len(ring.IDs)))
+	answers, err := h.apply(ctx, ring.Book, ring.IDs)
+	h.acquitSurvivors(ctx, ring, answers, err)
 	return answers, err
 }
 
-// applyAlone applies a request that may be deadly, or buries it after too many starts.
-func (h *handler) applyAlone(ctx context.Context, ring tasks.Ring, starts int) ([]ledger.Answer, error) {
+// applySuspect applies one suspect, or buries it after too many starts. From the second start on it runs alone in this process, counted
+// only once it is its turn: when it ends the process, no other suspect is counted with it.
+func (h *handler) applySuspect(ctx context.Context, ring tasks.Ring) ([]ledger.Answer, error) {
+	select {
+	case h.alone <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	held := true
+	release := func() {
+		if held {
+			held = false
+			<-h.alone
+		}
+	}
+	defer release()
 	id := ring.IDs[0]
-	if starts > h.startsMax {
+	starts, err := h.countStarts(ctx, ring)
+	switch {
+	case err != nil:
+		return nil, err
+	case starts[id] <= startsTogether:
+		release()
+		return h.applyTogether(ctx, ring)
+	case starts[id] > h.startsMax:
 		h.metrics.suspects.WithLabelValues(suspectBuried).Inc()
-		problem := fmt.Sprintf("started %d times and its process never lived to see the end", starts-1)
+		problem := fmt.Sprintf("started %d times, and its process never lived to see the end", starts[id]-1)
 		return []ledger.Answer{{Fate: ledger.Dead, Problem: problem}}, h.ledger.Bury(ctx, ring.Book, id, problem)
 	}
 	h.metrics.suspects.WithLabelValues(suspectAlone).Inc()
 	var answer ledger.Answer
-	err := h.gate.through(ctx, func() (err error) {
+	err = h.gate.through(ctx, func() (err error) {
 		answer, err = h.ledger.ApplyAlone(ctx, ring.Book, id)
 		return err
 	})
-	h.acquit(ctx, ring.Book, ring.IDs, err)
+	h.acquitSurvivors(ctx, ring, []ledger.Answer{answer}, err)
 	return []ledger.Answer{answer}, err
 }
 
@@ -87,21 +125,24 @@ func (h *handler) countStarts(ctx context.Context, ring tasks.Ring) (starts map[
 	return starts, err
 }
 
-// acquitter is a ledger that takes a start back.
-type acquitter interface {
-	Acquit(ctx context.Context, book int, ids []uuid.UUID) error
+// acquitSurvivors takes the starts back of requests that have no outcome though this process lives: an outage, however long, is no
+// evidence against a request, nor is it to be parked.
+func (h *handler) acquitSurvivors(ctx context.Context, ring tasks.Ring, answers []ledger.Answer, err error) {
+	var ids []uuid.UUID
+	for i, id := range ring.IDs {
+		if err != nil || answers[i].Fate != ledger.Decided && answers[i].Fate != ledger.Dead {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) > 0 {
+		h.acquit(ctx, ring.Book, ids)
+	}
 }
 
-// acquit takes the starts back when they ended in an error that this process has lived to see: an outage, however long, is no
-// evidence against a request.
-func (h *handler) acquit(ctx context.Context, book int, ids []uuid.UUID, err error) {
-	books, able := any(h.ledger).(acquitter)
-	if err == nil || !able {
-		return
-	}
+func (h *handler) acquit(ctx context.Context, book int, ids []uuid.UUID) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	if err := books.Acquit(ctx, book, ids); err != nil {
+	if err := h.ledger.Acquit(ctx, book, ids); err != nil {
 		h.metrics.unrecorded.Inc()
 	}
 }

@@ -1,0 +1,204 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/settled-dev/settled/internal/clock"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// withRings makes the client ring one request a task, and the relay leave fresh ones alone for an hour.
+func withRings(size int) stackOption {
+	return func(s *stackSettings) { s.client.RingSize, s.client.RingAfter = size, time.Hour }
+}
+
+// lockBooks keeps every batch waiting until the returned function is called.
+func lockBooks(t *testing.T, s *stack) (unlock func()) {
+	t.Helper()
+	tx, err := s.db.Owner.BeginTx(t.Context(), pgx.TxOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "SELECT FROM books FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := tx.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func manyRecharges(n int) []tasks.Payload {
+	payloads := make([]tasks.Payload, n)
+	for i := range payloads {
+		payloads[i] = recharge(fmt.Sprintf("r%d", i), fmt.Sprintf("u%d", i), 100)
+	}
+	return payloads
+}
+
+// failOnce moves n rings of the critical queue into asynq's retry set, due in an hour.
+func failOnce(t *testing.T, s *stack, n int64) {
+	t.Helper()
+	server := asynq.NewServerFromRedisClient(s.redis, asynq.Config{Concurrency: 1, Queues: map[string]int{"critical": 1},
+		TaskCheckInterval: time.Millisecond, Logger: asynqLog{discard},
+		RetryDelayFunc: func(int, error, *asynq.Task) time.Duration { return time.Hour }})
+	var failed atomic.Int64
+	enough := make(chan struct{})
+	if err := server.Start(asynq.HandlerFunc(func(ctx context.Context, _ *asynq.Task) error {
+		if failed.Add(1) == n {
+			close(enough)
+		}
+		if failed.Load() > n {
+			<-ctx.Done()
+		}
+		return errors.New("later")
+	})); err != nil {
+		t.Fatal(err)
+	}
+	<-enough
+	server.Shutdown()
+}
+
+func TestEverythingIsAppliedOnceAfterRedisWasFlushed(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withRings(1))
+	const requests = 60
+	s.accept(t, manyRecharges(requests)...)
+	eventually(t, "all have rung", func() bool { return s.redis.LLen(t.Context(), "asynq:{critical}:pending").Val() == requests })
+	failOnce(t, s, 5)
+	unlock := lockBooks(t, s)
+	w := s.startWorker(t, func(c *Config) { c.Concurrency = 10 })
+	eventually(t, "tasks are active", func() bool { return s.redis.LLen(t.Context(), "asynq:{critical}:active").Val() == 10 })
+	for state, n := range map[string]int64{
+		"pending": s.redis.LLen(t.Context(), "asynq:{critical}:pending").Val(),
+		"retry":   s.redis.ZCard(t.Context(), "asynq:{critical}:retry").Val(),
+	} {
+		if n == 0 {
+			t.Errorf("no task is %s when Redis is flushed", state)
+		}
+	}
+	before := testutil.ToFloat64(w.metrics.redisWipes)
+	if err := s.redis.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+	eventually(t, "all are decided", func() bool { return s.pending(t) == 0 })
+	if got := s.count(t, "SELECT count(*) FROM outcomes WHERE result = 'applied' AND transfers = 1"); got != requests {
+		t.Errorf("%d requests were applied, want %d", got, requests)
+	}
+	if got := s.count(t, "SELECT count(*) FROM transfers"); got != requests {
+		t.Errorf("%d transfers were made, want %d", got, requests)
+	}
+	if got := testutil.ToFloat64(w.metrics.redisWipes) - before; got != 1 {
+		t.Errorf("%v wipes were counted, want 1", got)
+	}
+	if queues := s.redis.SMembers(t.Context(), "asynq:queues").Val(); len(queues) != len(tasks.Queues()) {
+		t.Errorf("queues %q are published after the flush", queues)
+	}
+}
+
+func TestRelayRingsForRequestsWhoseRingWasLost(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, func(s *stackSettings) { s.client.RingAfter = time.Millisecond })
+	w := s.startWorker(t, nil)
+	eventually(t, "the epoch is set", func() bool { return s.redis.Exists(t.Context(), epochKey).Val() == 1 })
+	silent, err := tasks.NewClient(t.Context(), s.db.Pool, nil, tasks.ClientConfig{Producer: "silent", RingAfter: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	if _, err := silent.EnqueueMany(t.Context(), manyRecharges(30)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all are decided", func() bool { return s.pending(t) == 0 })
+	if got := testutil.ToFloat64(w.metrics.rungAgain); got < 30 {
+		t.Errorf("the relay rang for %v requests, want 30", got)
+	}
+}
+
+func TestRelayIgnoresASequenceOfIDs(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	slow, err := s.db.Pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := tasks.NewClient(t.Context(), s.db.Pool, nil, tasks.ClientConfig{Producer: "silent", RingAfter: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := client.EnqueueTx(t.Context(), slow, recharge("early", "u1", 100)); err != nil {
+		t.Fatal(err)
+	}
+	s.startWorker(t, nil)
+	if _, err := client.Enqueue(t.Context(), recharge("late", "u2", 100)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the later id is applied", func() bool { return s.count(t, "SELECT count(*) FROM outcomes") == 1 })
+	if err := slow.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the earlier id that committed later is applied", func() bool { return s.count(t, "SELECT count(*) FROM outcomes") == 2 })
+}
+
+func TestRelayBacksOffWhileRedisIsAwayAndClaimsNothing(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withRings(1))
+	w := s.newWorker(t, nil)
+	now := clock.NewManual(noon)
+	w.relay.clock = now
+	if err := s.server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.client.EnqueueMany(t.Context(), manyRecharges(3)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ledger.MakeAllDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.relay.run(ctx)
+	}()
+	for range 6 {
+		if err := now.WaitForTimers(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		now.Advance(2 * relayPauseMax)
+	}
+	eventually(t, "rounds fail", func() bool { return testutil.ToFloat64(w.metrics.relayErrors) >= 6 })
+	cancel()
+	<-ended
+	if got := s.count(t, "SELECT count(*) FROM pending WHERE rings > 0"); got != 0 {
+		t.Errorf("%d requests were claimed that could not be rung for", got)
+	}
+}
+
+func TestArchivedTaskDoesNotKeepItsRequest(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withRings(1))
+	s.accept(t, manyRecharges(1)...)
+	eventually(t, "it has rung", func() bool { return s.redis.LLen(t.Context(), "asynq:{critical}:pending").Val() == 1 })
+	// As asynq's recoverer does with a task whose process was killed at its last retry.
+	if _, err := asynq.NewInspectorFromRedisClient(s.redis).ArchiveAllPendingTasks("critical"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ledger.MakeAllDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.startWorker(t, nil)
+	eventually(t, "it is decided", func() bool { return s.pending(t) == 0 })
+}
