@@ -156,7 +156,7 @@ func (e ended) expect(t *testing.T, code int, texts ...string) {
 }
 
 func commandNames() []string {
-	return []string{"dev", "migrate", "api", "worker", "scheduler", "healthcheck", "request", "show", "balance", "statement", "audit",
+	return []string{"dev", "demo", "bench", "migrate", "api", "worker", "scheduler", "healthcheck", "request", "show", "balance", "statement", "audit",
 		"dead", "requeue", "policy"}
 }
 
