@@ -183,16 +183,35 @@ func (b *batch) decide(state *State, now standing) {
 		}
 		d := &decided{request: request, attempts: row.attempts, failure: b.poison[id]}
 		if d.failure == nil {
-			d.failure = guard(func() { d.decision = b.ledger.rules[request.Kind].decide(state, request) })
-		}
-		if d.failure == nil && d.decision.verdict == verdictApply {
-			d.failure = state.Post(d.decision)
+			d.failure = b.resolve(d, state)
 		}
 		b.settled = append(b.settled, d)
 		b.answers[id] = Answer{Fate: undecided}
 		if d.failure != nil {
 			d.decision = Decision{verdict: verdictDead}
 		}
+	}
+}
+
+// resolve runs the rule and applies its decision to the state. An error is the fault of this request, and the state is as it was.
+func (b *batch) resolve(d *decided, state *State) error {
+	if err := guard(func() { d.decision = b.ledger.rules[d.request.Kind].decide(state, d.request) }); err != nil {
+		return err
+	}
+	switch d.decision.verdict {
+	case verdictReject, verdictPark:
+		return nil
+	case verdictApply:
+		for _, payload := range d.decision.FollowUps {
+			followUp, err := tasks.NewRequest(payload, b.ledger.books, b.at)
+			if err != nil {
+				return fmt.Errorf("%w: follow-up: %w", ErrBrokenInvariant, err)
+			}
+			d.followUps = append(d.followUps, followUp)
+		}
+		return state.Post(d.decision)
+	default:
+		return fmt.Errorf("%w: the rule decided nothing", ErrBrokenInvariant)
 	}
 }
 
@@ -246,9 +265,7 @@ func (b *batch) commit(ctx context.Context, conn *pgx.Conn, now standing) error 
 	queueCases(&queries, b.book, b.settled, now.at)
 	queueOutcomes(&queries, b.book, b.settled, now.at)
 	queueWaiting(&queries, b.book, b.settled, b.ledger.config.RingAfter, &b.bells)
-	if err := b.queueFollowUps(&queries); err != nil {
-		return err
-	}
+	b.queueFollowUps(&queries)
 	queueBalances(&queries, b.book, guarded, unguarded, opened)
 	if nextAccount != now.nextAccount || nextTransfer != now.nextTransfer {
 		queries.Queue(updateBookSQL, b.book, nextAccount, nextTransfer)
@@ -264,26 +281,21 @@ func (b *batch) commit(ctx context.Context, conn *pgx.Conn, now standing) error 
 	return nil
 }
 
-func (b *batch) queueFollowUps(queries *pgx.Batch) error {
+func (b *batch) queueFollowUps(queries *pgx.Batch) {
 	var requests []tasks.Request
 	for _, d := range b.settled {
-		for _, payload := range applied(d).FollowUps {
-			request, err := tasks.NewRequest(payload, b.ledger.books, b.at)
-			if err != nil {
-				return fmt.Errorf("follow-up of %s %q: %w", d.request.Kind, d.request.Key, err)
-			}
-			requests = append(requests, request)
+		if d.decision.verdict == verdictApply {
+			requests = append(requests, d.followUps...)
 		}
 	}
 	if len(requests) == 0 {
-		return nil
+		return
 	}
 	tasks.SortRequests(requests)
 	queries.Queue(tasks.AcceptSQL, tasks.AcceptArgs(requests, followUpProducer, b.ledger.config.RingAfter)...)
 	for _, request := range requests {
 		b.bells = append(b.bells, tasks.Bell{Kind: request.Kind, Book: request.Book, ID: request.ID})
 	}
-	return nil
 }
 
 func (b *batch) answerSettled() {

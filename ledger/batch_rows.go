@@ -253,7 +253,7 @@ func queueWaiting(queries *pgx.Batch, book int, batch []*decided, ringAfter time
 		case verdictPark:
 			parked, waits = append(parked, d.request.ID), append(waits, d.decision.waitsFor)
 		case verdictDead:
-			dead, failures = append(dead, d.request.ID), append(failures, d.failure.Error())
+			dead, failures = append(dead, d.request.ID), append(failures, storable(d.failure.Error()))
 		case verdictApply:
 			wakes = append(wakes, d.decision.Wakes...)
 		case verdictReject:

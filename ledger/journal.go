@@ -20,11 +20,12 @@ const verdictDead verdict = "dead"
 
 // decided is one request of a batch with what was decided.
 type decided struct {
-	request  *Request
-	decision Decision
-	attempts int
-	first    int64 // number of its first transfer
-	failure  error // of a dead one
+	request   *Request
+	decision  Decision
+	attempts  int
+	followUps []tasks.Request
+	first     int64 // number of its first transfer
+	failure   error // of a dead one
 }
 
 const insertAccountsSQL = `

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -112,24 +113,24 @@ SELECT $1, request_id, 'failed', $3 FROM failed`
 
 // RecordFailure puts a failed delivery on the timeline of requests that are still pending. Nothing else changes.
 func (l *Ledger) RecordFailure(ctx context.Context, book int, ids []uuid.UUID, problem string) error {
-	if _, err := l.pool.Exec(ctx, recordFailureSQL, book, ids, shorten(problem)); err != nil {
+	if _, err := l.pool.Exec(ctx, recordFailureSQL, book, ids, storable(problem)); err != nil {
 		return fmt.Errorf("record a failure: %w", err)
 	}
 	return nil
 }
 
-// shorten bounds what is kept of a foreign error.
-func shorten(problem string) string {
+// storable cuts a foreign text to what is kept of it, and takes out what PostgreSQL refuses: a zero byte, and what is no UTF-8.
+func storable(text string) string {
 	const kept = 2000
-	if len(problem) > kept {
-		return problem[:kept]
+	if len(text) > kept {
+		text = text[:kept]
 	}
-	return problem
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "�"), "\x00", "�")
 }
 
 // Bury makes a pending request dead: it waits for a person. It may be called twice. A decided request is left alone.
 func (l *Ledger) Bury(ctx context.Context, book int, id uuid.UUID, problem string) error {
-	if _, err := l.pool.Exec(ctx, buryPendingSQL, book, []uuid.UUID{id}, []string{shorten(problem)}); err != nil {
+	if _, err := l.pool.Exec(ctx, buryPendingSQL, book, []uuid.UUID{id}, []string{storable(problem)}); err != nil {
 		return fmt.Errorf("bury request %s: %w", id, err)
 	}
 	l.metrics.buried()
@@ -140,7 +141,7 @@ const buryUnwokenSQL = `
 WITH buried AS (
     UPDATE pending
     SET state = 'dead', last_error = 'waited too long for ' || waits_for, waits_for = NULL
-    WHERE state = 'parked' AND accepted_at < clock_timestamp() - $1
+    WHERE state = 'parked' AND accepted_at < clock_timestamp() - $1::interval
     RETURNING book, request_id, last_error
 )
 INSERT INTO attempts (book, request_id, event, detail)
@@ -197,7 +198,7 @@ func (l *Ledger) RecordStray(ctx context.Context, queue, taskID, problem string,
 	if len(excerpt) > kept {
 		excerpt = excerpt[:kept]
 	}
-	if _, err := l.pool.Exec(ctx, recordStraySQL, queue, taskID, shorten(problem), fmt.Sprintf("%q", excerpt)); err != nil {
+	if _, err := l.pool.Exec(ctx, recordStraySQL, storable(queue), storable(taskID), storable(problem), fmt.Sprintf("%q", excerpt)); err != nil {
 		return fmt.Errorf("record a stray task: %w", err)
 	}
 	return nil

@@ -173,6 +173,9 @@ var ErrBrokenInvariant = errors.New("decision breaks an invariant")
 
 // Post applies a decision to the state, so that later requests see it. It applies all of it or, with ErrBrokenInvariant, nothing.
 func (s *State) Post(decision Decision) error {
+	if err := decision.checkRows(); err != nil {
+		return err
+	}
 	for i, transfer := range decision.Transfers {
 		if err := s.postTransfer(transfer); err != nil {
 			s.unpostTransfers(decision.Transfers[:i])
@@ -193,6 +196,34 @@ func (s *State) Post(decision Decision) error {
 		leg.Refunded = leg.Refunded.Add(refund.Amount)
 	}
 	s.postRows(decision)
+	return nil
+}
+
+// checkRows refuses a decision that names rows which are not there, before anything is applied.
+func (d *Decision) checkRows() error {
+	for _, t := range d.Transfers {
+		if t.Debit == nil || t.Credit == nil {
+			return fmt.Errorf("%w: I1: transfer of %s lacks an account", ErrBrokenInvariant, t.Amount)
+		}
+	}
+	for _, r := range d.LegRefunds {
+		if r.Order == nil || r.Leg < 0 || r.Leg >= len(r.Order.Legs) {
+			return fmt.Errorf("%w: I6: refund of %s to leg %d, which the order does not have", ErrBrokenInvariant, r.Amount, r.Leg)
+		}
+	}
+	for _, r := range d.LineRefunds {
+		if r.Order == nil {
+			return fmt.Errorf("%w: I6: refund of line %s of no order", ErrBrokenInvariant, r.LineID)
+		}
+		if line, ok := r.Order.Line(r.LineID); !ok || len(line.Refunded) != len(r.PerLeg) {
+			return fmt.Errorf("%w: I6: refund of line %s, which order %s does not have like this", ErrBrokenInvariant, r.LineID, r.Order.ID)
+		}
+	}
+	for _, e := range d.Enrolments {
+		if e.Cash == nil || e.Wealth == nil {
+			return fmt.Errorf("%w: I8: enrolment of %s lacks an account", ErrBrokenInvariant, e.UserID)
+		}
+	}
 	return nil
 }
 

@@ -1,0 +1,168 @@
+package ledger_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/settled-dev/settled/ledger"
+	"github.com/settled-dev/settled/ledger/ledgertest"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// permutations of 0 to n-1.
+func permutations(n int) [][]int {
+	if n == 0 {
+		return [][]int{nil}
+	}
+	var all [][]int
+	for _, shorter := range permutations(n - 1) {
+		for at := range n {
+			all = append(all, slices.Insert(slices.Clone(shorter), at, n-1))
+		}
+	}
+	return all
+}
+
+// T3: whatever comes first, and whether together or one by one, the end is the same.
+func TestRefundAndPaymentConvergeInEveryOrder(t *testing.T) {
+	t.Parallel()
+	b := ledgertest.Open(t)
+	for i, order := range permutations(4) {
+		for _, together := range []bool{true, false} {
+			name := fmt.Sprintf("%d-%t", i, together)
+			user, orderID := "u"+name, "o"+name
+			ledgertest.Applied(t, b.Do(t, ledgertest.Recharge("r"+name, user, "50.00"))...)
+			payment := ledgertest.Payment(orderID, user, ledgertest.Leg(tasks.SourceCash, "40.00"))
+			payment.MerchantID = "m" + name
+			receipts := b.Accept(t, payment, ledgertest.Refund("a"+name, orderID, user, "15.00"),
+				ledgertest.Refund("b"+name, orderID, user, "25.00"), ledgertest.Refund("c"+name, orderID, user, "0.01"))
+			var asked []tasks.Receipt
+			for _, place := range order {
+				asked = append(asked, receipts[place])
+			}
+			if together {
+				b.Apply(t, asked...)
+			} else {
+				for _, receipt := range asked {
+					b.Apply(t, receipt)
+				}
+			}
+			b.Settle(t)
+			// The last of the three refunds finds one of them too many; which one, the order decides.
+			refused, refunded := 0, 0
+			for _, answer := range b.Apply(t, receipts[1:]...) {
+				if answer.Outcome.Result == tasks.Rejected {
+					ledgertest.RejectedFor(t, answer, tasks.ExceedsRefundable)
+					refused++
+				} else {
+					refunded++
+				}
+			}
+			if refunded+refused != 3 || refused != 1 {
+				t.Errorf("%s: %d refunds are applied and %d refused", name, refunded, refused)
+			}
+			cash, owed := b.Balance(t, ledger.UserCash(user)), b.Balance(t, ledger.MerchantPayable("m"+name))
+			if cash.Add(owed) != ledgertest.Yuan("50.00") {
+				t.Errorf("%s: the user has %s, the merchant %s", name, cash, owed)
+			}
+		}
+	}
+}
+
+func TestRefundBeforeItsPaymentIsParkedAndWokenInOneBatch(t *testing.T) {
+	t.Parallel()
+	b := ledgertest.Open(t)
+	ledgertest.Applied(t, b.Do(t, ledgertest.Recharge("r1", "u1", "10.00"))...)
+	receipts := b.Accept(t, ledgertest.Refund("rf1", "o1", "u1", "4.00"),
+		ledgertest.Payment("o1", "u1", ledgertest.Leg(tasks.SourceCash, "10.00")))
+	if diff := cmp.Diff([]ledger.Fate{ledger.Parked, ledger.Decided}, fates(b.Apply(t, receipts...))); diff != "" {
+		t.Errorf("fates (-want +got):\n%s", diff)
+	}
+	b.Settle(t) // the batch that captured the payment rings for the refund
+	b.Expect(t, ledger.UserCash("u1"), "4.00")
+	record, err := b.Reader.Record(t.Context(), tasks.RefundApply, "rf1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []string
+	for _, event := range record.Timeline {
+		events = append(events, event.Event)
+	}
+	if diff := cmp.Diff([]string{"accepted", "parked", "woken", "applied"}, events); diff != "" {
+		t.Errorf("timeline (-want +got):\n%s", diff)
+	}
+}
+
+func TestParkedRequestThatIsRungAgainStaysParkedAndIsToldOnce(t *testing.T) {
+	t.Parallel()
+	b := ledgertest.Open(t)
+	receipt := b.Accept(t, ledgertest.Refund("rf1", "o1", "u1", "4.00"))[0]
+	for range 3 {
+		if got := b.Apply(t, receipt)[0]; got.Fate != ledger.Parked {
+			t.Fatalf("answer is %+v", got)
+		}
+	}
+	if n := count(t, b.DB, "SELECT count(*) FROM attempts WHERE event = 'parked'"); n != 1 {
+		t.Errorf("the timeline tells %d times that the refund is parked", n)
+	}
+	if due, err := b.Ledger.ClaimDue(t.Context(), 10); err != nil || len(due) != 0 {
+		t.Errorf("a parked request is due: %+v, %v", due, err)
+	}
+	record, err := b.Reader.Record(t.Context(), tasks.RefundApply, "rf1")
+	if err != nil || record.State != "parked" || record.WaitsFor != "payment:capture/o1" {
+		t.Errorf("record is %+v, %v", record, err)
+	}
+}
+
+// A refund that names another user's book waits for an order that this book will not see.
+func TestRefundOfAnotherUsersOrderNeverMovesMoney(t *testing.T) {
+	t.Parallel()
+	b := ledgertest.Open(t)
+	owner, sameBook, otherBook := userIn(1, 0), userIn(1, 1), userIn(2, 0)
+	ledgertest.Applied(t, b.Do(t, ledgertest.Recharge("r1", owner, "10.00"),
+		ledgertest.Payment("o1", owner, ledgertest.Leg(tasks.SourceCash, "10.00")))...)
+	answers := b.Do(t, ledgertest.Refund("rf1", "o1", sameBook, "10.00"), ledgertest.Refund("rf2", "o1", otherBook, "10.00"))
+	ledgertest.RejectedFor(t, answers[0], tasks.OrderOfAnotherUser)
+	if answers[1].Fate != ledger.Parked {
+		t.Errorf("answer is %+v, want parked", answers[1])
+	}
+	b.Settle(t)
+	for _, user := range []string{owner, sameBook, otherBook} {
+		b.Expect(t, ledger.UserCash(user), "0.00")
+	}
+	b.Expect(t, ledger.MerchantPayable("m1"), "10.00")
+}
+
+func TestRefundWhosePaymentNeverComesWaitsForAPerson(t *testing.T) {
+	t.Parallel()
+	b := ledgertest.Open(t)
+	receipt := b.Accept(t, ledgertest.Refund("rf1", "o1", "u1", "4.00"))[0]
+	b.Apply(t, receipt)
+	if n, err := b.Ledger.BuryUnwoken(t.Context(), time.Hour); n != 0 || err != nil {
+		t.Fatalf("%d buried too early, %v", n, err)
+	}
+	if n, err := b.Ledger.BuryUnwoken(t.Context(), 0); n != 1 || err != nil {
+		t.Fatalf("%d buried, %v", n, err)
+	}
+	if got := b.Apply(t, receipt)[0]; got.Fate != ledger.Dead {
+		t.Errorf("answer is %+v, want dead", got)
+	}
+	dead, err := b.Reader.Dead(t.Context(), 10)
+	if err != nil || len(dead) != 1 || dead[0].Key != "rf1" || dead[0].LastError != "waited too long for payment:capture/o1" {
+		t.Fatalf("dead are %+v, %v", dead, err)
+	}
+	// The payment comes after all: the person lets the refund run again.
+	ledgertest.Applied(t, b.Do(t, ledgertest.Recharge("r1", "u1", "10.00"),
+		ledgertest.Payment("o1", "u1", ledgertest.Leg(tasks.SourceCash, "10.00")))...)
+	b.Settle(t)
+	b.Expect(t, ledger.UserCash("u1"), "0.00")
+	if err := b.Ledger.Requeue(t.Context(), tasks.RefundApply, "rf1", "ada"); err != nil {
+		t.Fatal(err)
+	}
+	b.Settle(t)
+	b.Expect(t, ledger.UserCash("u1"), "4.00")
+}
