@@ -19,6 +19,7 @@ import (
 	"github.com/settled-dev/settled/internal/telemetry"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/ledger/ledgertest"
+	"github.com/settled-dev/settled/scheduler"
 	"github.com/settled-dev/settled/tasks"
 	"github.com/settled-dev/settled/worker"
 )
@@ -88,6 +89,9 @@ func everything(t *testing.T) exported {
 	t.Cleanup(books.Close)
 	if _, err := worker.New(t.Context(), worker.Config{Ledger: books, Client: producer, Pool: db.Pool, Redis: client, Registerer: e,
 		Refunders: map[tasks.Source]channel.Refunder{}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := scheduler.New(scheduler.Config{Pool: db.Pool, Client: producer, Name: "test", Registerer: e}); err != nil {
 		t.Fatal(err)
 	}
 	intake.NewAPI(intake.Config{Client: producer, Reader: ledger.NewReader(db.Pool), Registerer: e})

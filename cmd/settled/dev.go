@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/settled-dev/settled/internal/devstack"
+	"github.com/settled-dev/settled/scheduler"
 )
 
 // stopTimeout is how long the private servers may take to end in order.
@@ -94,7 +95,9 @@ func (c *devCommand) runSystem(ctx context.Context, p *Program, stack *devstack.
 			func() error {
 				return h.startWorker(ctx, workerFlags{Channels: channelsSimulated, ShutdownTimeout: 5 * time.Second})
 			},
-			func() error { return h.startScheduler(ctx, schedulerFlags{AuditEvery: auditEveryDefault}) },
+			func() error {
+				return h.startScheduler(ctx, schedulerFlags{SweepAt: scheduler.NightlySweep().At, AuditEvery: auditEveryDefault})
+			},
 		} {
 			if err := start(); err != nil {
 				return err

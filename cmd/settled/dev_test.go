@@ -108,6 +108,13 @@ func TestDevRunsTheWholeSystem(t *testing.T) {
 	}
 	c.run(t, "audit").expect(t, exitOK, "the books balance")
 
+	until(t, "the last night's sweep is asked for", func() bool {
+		var slots int
+		if err := db.Pool.QueryRow(t.Context(), "SELECT count(*) FROM slots").Scan(&slots); err != nil {
+			t.Fatal(err)
+		}
+		return slots > 0
+	})
 	ready := strings.Replace(addresses["metrics"], "/metrics", "/readyz", 1)
 	if status, body := fetch(t, ready); status != http.StatusOK || !strings.Contains(body, "worker: ok") {
 		t.Errorf("readiness: %d %s", status, body)
@@ -223,4 +230,6 @@ func TestTakenAddressNamesItsSetting(t *testing.T) {
 	c.run(t, "api", "--metrics-listen", "off", "--listen", "nowhere").expect(t, exitUsage, "SETTLED_LISTEN")
 	c.run(t, "worker", "--metrics-listen", "off", "--servers", "express=1").expect(t, exitUsage, "express")
 	c.run(t, "worker", "--metrics-listen", "off", "--concurrency", "2000").expect(t, exitUsage, "concurrency")
+	c.run(t, "scheduler", "--metrics-listen", "off", "--sweep-at", "24:30").expect(t, exitUsage, "sweep-at", "00:00 to 23:59")
+	c.run(t, "scheduler", "--metrics-listen", "off", "--sweep-from", "May").expect(t, exitUsage, "start date", "May")
 }
