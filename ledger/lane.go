@@ -33,7 +33,14 @@ type lane struct {
 	waiting []*submission
 	depth   int // requests in waiting
 	closed  bool
-	ended   time.Time // when the last batch ended
+	last    lastBatch
+}
+
+// lastBatch is what a lane remembers of the batch before.
+type lastBatch struct {
+	ended       time.Time
+	took        time.Duration
+	submissions int
 }
 
 func newLane(l *Ledger, book int) *lane {
@@ -111,10 +118,10 @@ func (l *lane) run(ctx context.Context) {
 		if group == nil {
 			return
 		}
+		begun := l.ledger.clock.Now()
 		l.applyGroup(ctx, group)
-		l.mu.Lock()
-		l.ended = l.ledger.clock.Now()
-		l.mu.Unlock()
+		ended := l.ledger.clock.Now()
+		l.last = lastBatch{ended: ended, took: ended.Sub(begun), submissions: len(group)}
 	}
 }
 
@@ -149,11 +156,12 @@ func (l *lane) take() []*submission {
 	return group
 }
 
-// linger waits for company while requests keep coming: a batch costs PostgreSQL about as much as fifty requests in it. A request
-// that comes to an idle lane does not wait. The caller holds the lock.
+// linger lets a busy lane rest for as long as its last batch took, so that requests gather: a batch costs PostgreSQL as much as some
+// thirty requests in it. The busier the machine, the longer its batches take, and the larger they become. A request that comes to an
+// idle lane, or alone, does not wait. The caller holds the lock.
 func (l *lane) linger() {
-	wait := l.ledger.config.Linger
-	if wait <= 0 || l.ledger.clock.Now().Sub(l.ended) > 2*wait {
+	wait := min(l.last.took, l.ledger.config.LingerMax)
+	if wait <= 0 || l.last.submissions < 2 || l.ledger.clock.Now().Sub(l.last.ended) > 2*wait {
 		return
 	}
 	over := false

@@ -24,9 +24,9 @@ type Config struct {
 	Ring func([]tasks.Bell)
 	// BatchMax is how many requests a batch takes at most, unless one submission has more. Defaults to 1000.
 	BatchMax int
-	// Linger is how long a busy lane waits for more requests before it takes a batch, and LingerFull how many make it wait no
-	// longer. Default to 5 ms and 200. The special value -1 never lingers.
-	Linger     time.Duration
+	// LingerMax bounds how long a busy lane rests between batches so that requests gather, and LingerFull is how many make it rest
+	// no longer. Default to 25 ms and 500. The special value -1 never rests.
+	LingerMax  time.Duration
 	LingerFull int
 	// LaneDepthMax is how many requests may wait in a lane before callers wait outside. Defaults to 4000.
 	LaneDepthMax int
@@ -90,11 +90,11 @@ func withDefaults(c Config) Config {
 	if c.BatchMax == 0 {
 		c.BatchMax = 1000
 	}
-	if c.Linger == 0 {
-		c.Linger = 5 * time.Millisecond
+	if c.LingerMax == 0 {
+		c.LingerMax = 25 * time.Millisecond
 	}
 	if c.LingerFull == 0 {
-		c.LingerFull = 200
+		c.LingerFull = 500
 	}
 	if c.LaneDepthMax == 0 {
 		c.LaneDepthMax = 4000
