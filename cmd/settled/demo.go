@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/settled-dev/settled/internal/demo"
 	"github.com/settled-dev/settled/internal/devstack"
@@ -53,9 +52,6 @@ func (c *demoCommand) Run(ctx context.Context, p *Program) (err error) {
 		defer cancel()
 		err = errors.Join(err, stack.Stop(stopping))
 	}()
-	for _, line := range stack.Describe() {
-		fmt.Fprintln(p.Stdout, strings.ReplaceAll(line, ", ", ",\n  "))
-	}
 	place, err := demo.Prepare(ctx, stack)
 	if err != nil {
 		return err
@@ -65,19 +61,21 @@ func (c *demoCommand) Run(ctx context.Context, p *Program) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.Stdout, "%s, ready after %.1f s\n", plural(books, "book"), p.Clock.Now().Sub(began).Seconds())
-	if err := c.play(ctx, p, place); err != nil {
+	if err := c.play(ctx, p, demo.Config{
+		DatabaseURL: place.DatabaseURL, RedisURL: place.RedisURL, SharedRedis: place.SharedRedis(),
+		Stack: append(stack.Describe(), fmt.Sprintf("a ledger of %s", plural(books, "book"))), Ready: p.Clock.Now().Sub(began),
+	}); err != nil {
 		return err
 	}
 	fmt.Fprintf(p.Stdout, "all of it in %.1f s\n", p.Clock.Now().Sub(began).Seconds())
 	return nil
 }
 
-// demoWorkers is how many worker processes the demo runs at a time: one is killed, and another one goes on.
+// demoWorkers is how many worker processes the demo starts: one is killed, and the other goes on.
 const demoWorkers = 2
 
-// play runs the demo on a migrated database with workers that are copies of this program.
-func (c *demoCommand) play(ctx context.Context, p *Program, place *demo.Place) (err error) {
+// play runs the demo on what config names, with workers that are copies of this program.
+func (c *demoCommand) play(ctx context.Context, p *Program, config demo.Config) (err error) {
 	path, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
@@ -85,25 +83,20 @@ func (c *demoCommand) play(ctx context.Context, p *Program, place *demo.Place) (
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	workers := &demo.Workers{
-		Path: path, Args: []string{"worker"}, Clock: p.Clock, Ended: func(err error) { cancel(err) },
-		Env: append(p.Environ(), "DATABASE_URL="+place.DatabaseURL, "REDIS_URL="+place.RedisURL, "SETTLED_CHANNELS="+channelsSimulated,
-			"SETTLED_METRICS_LISTEN=off", "SETTLED_LOG_LEVEL=warn", "SETTLED_SHUTDOWN_TIMEOUT=5s"),
+		Path: path, Args: []string{"worker"}, Ended: func(err error) { cancel(err) },
+		Env: append(p.Environ(), "DATABASE_URL="+config.DatabaseURL, "REDIS_URL="+config.RedisURL, "SETTLED_CHANNELS="+channelsSimulated,
+			"SETTLED_METRICS_LISTEN=off", "SETTLED_LOG_LEVEL=error", "SETTLED_SHUTDOWN_TIMEOUT=5s"), // the last of a name counts
 	}
 	defer func() { err = errors.Join(err, workers.Close()) }()
-	seed := c.Seed
-	if seed == 0 {
-		seed = uint64(p.Clock.Now().Unix())
+	config.Users, config.Requests, config.Enrolled, config.Rate = c.Users, c.Requests, c.Enrolled, c.Rate
+	if config.Seed = c.Seed; config.Seed == 0 {
+		config.Seed = uint64(p.Clock.Now().Unix())
 	}
-	err = demo.Run(ctx, demo.Config{
-		DatabaseURL: place.DatabaseURL, RedisURL: place.RedisURL, Users: c.Users, Requests: c.Requests, Enrolled: c.Enrolled, Rate: c.Rate,
-		Seed: seed, Mishaps: true, Workers: demoWorkers, StartWorker: workers.Start,
-		Screen: demo.Screen{Out: p.Stdout, Terminal: isTerminal(p.Stdout)}, Clock: p.Clock,
-	})
+	config.Mishaps, config.Workers, config.StartWorker = true, demoWorkers, workers.Start
+	config.Screen, config.Clock = demo.Screen{Out: p.Stdout, Terminal: isTerminal(p.Stdout)}, p.Clock
+	err = demo.Run(ctx, config)
 	if errors.Is(err, demo.ErrNotSo) {
 		return &answerNoError{answer: err.Error()}
-	}
-	if cause := context.Cause(ctx); cause != nil && err != nil {
-		return errors.Join(cause, err)
 	}
 	return err
 }

@@ -1,0 +1,28 @@
+// Package demo shows that the system does what it promises: it tells one user's story, plays a day of 10,000 users with a worker killed
+// and Redis wiped in the middle, sweeps 100,000 enrolled users, and then judges the books from outside.
+//
+// # The producers' record
+//
+// The producers keep a record in memory of what they asked and what they were answered. Every request of the plan carries what must
+// become of it: that it is applied and what it moves, that it is rejected and why, or that it stays parked. The plan is made so that
+// this does not depend on the order in which requests are applied:
+//
+//   - Users spend what they were given in the morning, which has been applied before the day begins. What they are given later, by
+//     refunds, rewards and other users, stays unspent.
+//   - Partial refunds of an order that was paid in several ways split without a remainder, or add up to the whole order.
+//   - Where requests compete for the same money, all ask for the same amount, and the record says how many of them can win.
+//
+// The record's arithmetic is its own; it shares no code with the rules that it judges.
+//
+// # Verdict
+//
+//   - lost: a request was answered as accepted and has no row, no outcome that it should have, or another outcome; or somebody has
+//     less than the record says.
+//   - doubled: a request had more than one effect, or an effect that it must not have; or somebody has more than the record says.
+//   - The books balance when the ledger's audit finds nothing.
+//
+// # Concurrency
+//
+// Every goroutine ends before Run returns. A worker process never outlives the demo, however the demo ends: a guardian holds the other
+// end of a pipe and kills it.
+package demo
