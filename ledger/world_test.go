@@ -64,11 +64,13 @@ func count(t testing.TB, db *pgtest.Database, sql string, args ...any) int {
 	return n
 }
 
+const waitingSQL = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
 // blocked waits until n statements of the database wait for a lock.
 func blocked(t *testing.T, db *pgtest.Database, n int) {
 	t.Helper()
 	eventually(t, fmt.Sprint(n, " statements wait for a lock"), func() bool {
-		return count(t, db, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == n
+		return count(t, db, waitingSQL) == n
 	})
 }
 
