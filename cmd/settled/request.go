@@ -12,14 +12,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
-	"github.com/settled-dev/settled/intake"
 	"github.com/settled-dev/settled/tasks"
-)
-
-// A chunk of lines is accepted with one insert: as many as a ring names, and not so many bytes that they matter.
-const (
-	chunkLinesMax = tasks.RingIDsMax
-	chunkBytesMax = 4 << 20
 )
 
 type requestCommand struct {
@@ -99,10 +92,9 @@ func (c *requestCommand) Run(ctx context.Context, p *Program) error {
 		}
 		return err
 	}
-	acceptor := &lineAcceptor{kind: kind, client: client, answers: json.NewEncoder(p.Stdout), bar: progress(p, file),
-		lines: newJSONLines(file, tasks.PayloadBytesMax)}
+	acceptor := &lineAcceptor{client: client, answers: json.NewEncoder(p.Stdout), bar: progress(p, file)}
 	acceptor.answers.SetEscapeHTML(false)
-	err = acceptor.run(ctx)
+	err = acceptor.run(ctx, kind, file)
 	client.Close() // waits for the rings
 	acceptor.bar.done()
 	fmt.Fprintln(p.Stderr, acceptor.summary())
@@ -115,116 +107,58 @@ func (c *requestCommand) Run(ctx context.Context, p *Program) error {
 	return err
 }
 
-// lineAnswer is what a line gets.
-type lineAnswer struct {
-	Line    int                  `json:"line"`
-	Status  string               `json:"status"`
-	ID      string               `json:"id,omitempty"`
-	Key     string               `json:"key,omitempty"`
-	Outcome *tasks.Outcome       `json:"outcome,omitempty"`
-	Fields  []tasks.Diff         `json:"fields,omitempty"`
-	Error   *intake.FieldProblem `json:"error,omitempty"`
-}
-
 // lineAcceptor accepts lines in chunks and answers them in their order.
 type lineAcceptor struct {
-	kind    tasks.Kind
 	client  *tasks.Client
-	lines   *jsonLines
 	answers *json.Encoder
 	bar     bar
 
-	chunk      []lineAnswer // of the lines that were read and not answered
-	payloads   []tasks.Payload
-	places     []int // of the payloads, in the chunk
-	chunkBytes int
-
+	last                                   int // line that was answered
 	accepted, replayed, conflicts, refused int
 }
 
-func (a *lineAcceptor) run(ctx context.Context) error {
+// run reads ahead while it accepts, a chunk at a time.
+func (a *lineAcceptor) run(ctx context.Context, kind tasks.Kind, stream io.Reader) error {
+	chunks := make(chan lineChunk)
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	go readChunks(reading, kind, newJSONLines(stream, tasks.PayloadBytesMax), chunks)
 	for {
-		line, err := a.lines.next()
-		if errors.Is(err, io.EOF) {
-			return a.flush(ctx)
+		var chunk lineChunk
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("stopped after line %d: %w", a.last, context.Cause(ctx))
+		case chunk = <-chunks:
 		}
-		if err != nil {
-			return errors.Join(a.flush(ctx), err)
-		}
-		if err := a.take(line); err != nil {
-			return err
-		}
-		full := len(a.chunk) >= chunkLinesMax || a.chunkBytes >= chunkBytesMax
-		if full || a.lines.waiting() {
-			if err := a.flush(ctx); err != nil {
+		if len(chunk.answers) > 0 {
+			if err := a.accept(ctx, chunk); err != nil {
 				return err
 			}
 		}
+		if chunk.ended() {
+			return nil
+		}
+		if chunk.err != nil {
+			return chunk.err
+		}
 	}
 }
 
-// take reads one line's request into the chunk.
-func (a *lineAcceptor) take(line jsonLine) error {
-	answer := lineAnswer{Line: line.number}
-	var payload tasks.Payload
-	var err error = &tasks.FieldError{Field: "payload", Problem: fmt.Sprintf("has %d bytes", line.bytes),
-		Allowed: fmt.Sprintf("up to %d bytes", tasks.PayloadBytesMax)}
-	if !line.tooLong {
-		payload, err = tasks.ParsePayload(a.kind, line.text)
-	}
-	var bad *tasks.FieldError
-	switch {
-	case errors.As(err, &bad):
-		answer.refuse(bad)
-	case err != nil:
-		return fmt.Errorf("read line %d: %w", line.number, err)
-	default:
-		a.payloads, a.places = append(a.payloads, payload), append(a.places, len(a.chunk))
-		a.chunkBytes += len(line.text)
-	}
-	a.chunk = append(a.chunk, answer)
-	return nil
-}
-
-func (l *lineAnswer) refuse(bad *tasks.FieldError) {
-	problem := intake.NewFieldProblem(bad)
-	l.Status, l.Error = "refused", &problem
-}
-
-// flush accepts the chunk and answers its lines.
-func (a *lineAcceptor) flush(ctx context.Context) error {
-	if len(a.chunk) == 0 {
-		return nil
-	}
-	first, last := a.chunk[0].Line, a.chunk[len(a.chunk)-1].Line
-	if cause := context.Cause(ctx); cause != nil {
-		return fmt.Errorf("stopped before line %d: %w", first, cause)
-	}
-	items, err := a.client.EnqueueMany(ctx, a.payloads)
-	if err != nil {
+// accept accepts a chunk and writes its answers.
+func (a *lineAcceptor) accept(ctx context.Context, chunk lineChunk) error {
+	first, last := chunk.answers[0].Line, chunk.answers[len(chunk.answers)-1].Line
+	if err := chunk.accept(ctx, a.client); err != nil {
 		return fmt.Errorf("whether lines %d to %d were accepted is unknown, run the same command again: %w", first, last,
 			errors.Join(context.Cause(ctx), err))
 	}
-	for n, item := range items {
-		var bad *tasks.FieldError
-		switch answer := &a.chunk[a.places[n]]; {
-		case errors.As(item.Err, &bad):
-			answer.refuse(bad)
-		case item.Err != nil:
-			return fmt.Errorf("accept line %d: %w", answer.Line, item.Err)
-		default:
-			r := item.Receipt
-			answer.Status, answer.ID, answer.Key, answer.Outcome, answer.Fields = string(r.Status), r.ID.String(), r.Key, r.Outcome, r.Fields
-		}
-	}
-	for _, answer := range a.chunk {
+	for _, answer := range chunk.answers {
 		a.count(answer.Status)
 		if err := a.answers.Encode(answer); err != nil {
 			return fmt.Errorf("write the answer to line %d: %w", answer.Line, err)
 		}
 	}
-	a.bar.set(a.lines.read)
-	a.chunk, a.payloads, a.places, a.chunkBytes = a.chunk[:0], a.payloads[:0], a.places[:0], 0
+	a.last = last
+	a.bar.set(chunk.read)
 	return nil
 }
 

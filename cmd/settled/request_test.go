@@ -124,6 +124,24 @@ func TestLinesAreAcceptedAsTheyCome(t *testing.T) {
 	}
 }
 
+func TestInterruptionEndsARunThatWaitsForItsInput(t *testing.T) {
+	t.Parallel()
+	_, c := open(t)
+	read, write := io.Pipe()
+	t.Cleanup(func() { _ = write.Close() })
+	c.stdin, c.signals = read, make(chan os.Signal, 1)
+	running := c.start(t, "request", "reward:grant", "--file", "-")
+	if _, err := io.WriteString(write, rewardLine("rw1", "1.00")+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	running.says(running.stdout, `"key":"rw1"`)
+	c.signals <- os.Interrupt
+	if <-running.done; running.code != exitInterrupted {
+		t.Errorf("ended with %d", running.code)
+	}
+	running.says(running.stderr, "stopped after line 1: interrupted by interrupt")
+}
+
 func TestManyLinesAreAcceptedInChunksAndReplayedAgain(t *testing.T) {
 	t.Parallel()
 	books, c := open(t)
