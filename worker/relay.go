@@ -86,7 +86,8 @@ func (r *relay) round(ctx context.Context) (int, error) {
 		r.startEpoch(ctx)
 	}
 	r.buryUnwoken(ctx)
-	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
+	// A worker that stops still rings for what it has claimed: nobody else would for half a minute.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), relayTimeout)
 	defer cancel()
 	bells, err := r.ledger.ClaimDue(ctx, claimMax)
 	if err != nil || len(bells) == 0 {
@@ -135,6 +136,9 @@ func (r *relay) startEpoch(ctx context.Context) {
 }
 
 func (r *relay) warn(ctx context.Context, message string, err error) {
+	if errors.Is(err, context.Canceled) {
+		return // the worker stops
+	}
 	r.metrics.relayErrors.Inc()
 	r.logger.LogAttrs(ctx, slog.LevelWarn, message, slog.String("error", err.Error()))
 }

@@ -1,0 +1,222 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// acceptChannelRefunds has n orders paid by WeChat alone and refunded in full: each refund becomes a refund:send.
+func (s *stack) acceptChannelRefunds(t *testing.T, n int) {
+	t.Helper()
+	var payloads []tasks.Payload
+	for i := range n {
+		user, order := fmt.Sprintf("u%d", i%7), fmt.Sprintf("o%d", i)
+		payloads = append(payloads,
+			&tasks.Payment{OrderID: order, UserID: user, MerchantID: "m1", OccurredAt: noon,
+				Legs: []tasks.Leg{{Source: tasks.SourceWeChat, Amount: fen(500), ChannelTxnID: "txn-" + order}}},
+			&tasks.Refund{RefundID: "f" + order, OrderID: order, UserID: user, Amount: fen(500), OccurredAt: noon})
+	}
+	s.accept(t, payloads...)
+}
+
+func (s *stack) outcomesOf(t *testing.T, kind tasks.Kind) int {
+	t.Helper()
+	return s.count(t, `SELECT count(*) FROM outcomes o JOIN requests r ON r.book = o.book AND r.id = o.request_id
+		WHERE r.kind = $1 AND o.result = 'applied'`, kind)
+}
+
+func TestRefundsToChannelsEndWhateverTheChannelAnswersFirst(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, func(s *stackSettings) {
+		s.channel = channel.SimulatorConfig{UnknownPerMille: 500, FailedPerMille: 100}
+	})
+	s.startWorker(t, nil)
+	const refunds = 60
+	s.acceptChannelRefunds(t, refunds)
+	eventually(t, "every refund has ended", func() bool { return s.pending(t) == 0 })
+	for _, kind := range []tasks.Kind{tasks.RefundApply, tasks.RefundSend, tasks.RefundAnswer} {
+		if got := s.outcomesOf(t, kind); got != refunds {
+			t.Errorf("%d %s were applied, want %d", got, kind, refunds)
+		}
+	}
+	var numbers []string
+	rows, err := s.pool.Query(t.Context(), "SELECT key FROM requests WHERE kind = 'refund:send'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+		var number string
+		if err := rows.Scan(&number); err != nil {
+			t.Fatal(err)
+		}
+		numbers = append(numbers, number)
+	}
+	for _, number := range numbers {
+		if calls := s.channel.Calls(number); calls.Refunds != 1 {
+			t.Errorf("number %s was sent %d times and asked about %d times", number, calls.Refunds, calls.Queries)
+		}
+	}
+}
+
+// scriptedChannel answers as its function says, and remembers what it was asked.
+type scriptedChannel struct {
+	refund func(ctx context.Context, number string) (channel.RefundAnswer, error)
+
+	mu    sync.Mutex
+	calls []string
+}
+
+func (c *scriptedChannel) note(call string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls = append(c.calls, call)
+}
+
+func (c *scriptedChannel) Refund(ctx context.Context, order tasks.RefundOrder) (channel.RefundAnswer, error) {
+	c.note("refund")
+	return c.refund(ctx, order.Number)
+}
+
+func (c *scriptedChannel) Query(context.Context, string) (channel.RefundAnswer, error) {
+	c.note("query")
+	return channel.RefundAnswer{State: channel.RefundSucceeded}, nil
+}
+
+func withChannel(refunder channel.Refunder) func(*Config) {
+	return func(c *Config) {
+		c.Refunders = map[tasks.Source]channel.Refunder{tasks.SourceWeChat: refunder}
+		c.ChannelTimeout = 50 * time.Millisecond
+	}
+}
+
+func TestChannelIsAskedBeforeARefundIsRepeated(t *testing.T) {
+	t.Parallel()
+	succeeded := channel.RefundAnswer{State: channel.RefundSucceeded}
+	for name, refund := range map[string]func(context.Context, string) (channel.RefundAnswer, error){
+		"no reply": func(context.Context, string) (channel.RefundAnswer, error) { return succeeded, errors.New("reset") },
+		"no reply in time": func(ctx context.Context, _ string) (channel.RefundAnswer, error) {
+			<-ctx.Done()
+			return succeeded, ctx.Err()
+		},
+		"processing": func(context.Context, string) (channel.RefundAnswer, error) {
+			return channel.RefundAnswer{State: channel.RefundProcessing}, nil
+		},
+		"an unknown state": func(context.Context, string) (channel.RefundAnswer, error) {
+			return channel.RefundAnswer{State: "?"}, nil
+		},
+		"a panic": func(context.Context, string) (channel.RefundAnswer, error) { panic("cannot parse") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStack(t)
+			scripted := &scriptedChannel{refund: refund}
+			s.startWorker(t, withChannel(scripted))
+			s.acceptChannelRefunds(t, 1)
+			eventually(t, "the first call has failed", func() bool { return s.pending(t) == 1 && s.outcomesOf(t, tasks.RefundApply) == 1 })
+			eventually(t, "it has ended", func() bool {
+				if _, err := s.ledger.MakeAllDue(t.Context()); err != nil { // sooner than asynq's retry
+					t.Fatal(err)
+				}
+				return s.pending(t) == 0
+			})
+			scripted.mu.Lock()
+			defer scripted.mu.Unlock()
+			refunds := 0
+			for i, call := range scripted.calls {
+				if call == "refund" {
+					refunds++
+					if i > 0 {
+						t.Errorf("calls were %q: a refund was repeated without asking first", scripted.calls)
+					}
+				}
+			}
+			if refunds != 1 || s.outcomesOf(t, tasks.RefundAnswer) != 1 {
+				t.Errorf("calls were %q, %d answers were applied", scripted.calls, s.outcomesOf(t, tasks.RefundAnswer))
+			}
+		})
+	}
+}
+
+func TestRefundOfAChannelThatIsNotHereWaits(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	w := s.startWorker(t, func(c *Config) { c.Refunders = nil })
+	s.acceptChannelRefunds(t, 2)
+	eventually(t, "the refunds are applied", func() bool { return s.outcomesOf(t, tasks.RefundApply) == 2 })
+	eventually(t, "their sends are kept", func() bool { return s.redis.ZCard(t.Context(), "asynq:{low}:retry").Val() > 0 })
+	if got := s.pending(t); got != 2 {
+		t.Errorf("%d requests are pending, want the two sends", got)
+	}
+	stopWorker(t, w)
+	s.startWorker(t, nil)
+	if _, err := s.ledger.MakeAllDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a worker with the channel ends them", func() bool { return s.pending(t) == 0 })
+}
+
+func TestChannelThatChangesItsAnswerIsReportedAndMovesNothing(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	w := s.newWorker(t, withChannel(&scriptedChannel{refund: func(context.Context, string) (channel.RefundAnswer, error) {
+		return channel.RefundAnswer{State: channel.RefundFailed, Reason: "void card"}, nil
+	}}))
+	order := &tasks.RefundOrder{Number: "rf0123456789", RefundID: "f1", OrderID: "o1", UserID: "u1", Channel: tasks.SourceWeChat,
+		Captured: fen(500), Amount: fen(500), OccurredAt: noon}
+	send := s.accept(t, order)
+	result, _ := channel.Result(*order, channel.RefundAnswer{State: channel.RefundSucceeded})
+	s.accept(t, result)
+	if _, err := w.observer.handler.sender.send(t.Context(), ringOf(send)); err != nil {
+		t.Fatal(err)
+	}
+	if got := testutil.ToFloat64(w.metrics.channelConflicts.WithLabelValues("wechat")); got != 1 {
+		t.Errorf("%v conflicts were counted, want 1", got)
+	}
+	if got := s.count(t, "SELECT count(*) FROM conflicts"); got != 1 {
+		t.Errorf("%d conflicts are recorded, want 1", got)
+	}
+}
+
+func TestCallsToChannelsAreBounded(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withRings(500))
+	const bound = 3
+	release := make(chan struct{})
+	var mu sync.Mutex
+	running, most := 0, 0
+	scripted := &scriptedChannel{refund: func(context.Context, string) (channel.RefundAnswer, error) {
+		mu.Lock()
+		running++
+		most = max(most, running)
+		mu.Unlock()
+		<-release
+		mu.Lock()
+		running--
+		mu.Unlock()
+		return channel.RefundAnswer{State: channel.RefundSucceeded}, nil
+	}}
+	s.startWorker(t, func(c *Config) {
+		withChannel(scripted)(c)
+		c.ChannelTimeout, c.ChannelCallsMax = time.Minute, bound
+	})
+	s.acceptChannelRefunds(t, 20)
+	eventually(t, "calls are under way", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return running == bound
+	})
+	close(release)
+	eventually(t, "every refund has ended", func() bool { return s.pending(t) == 0 })
+	if most > bound {
+		t.Errorf("%d calls were under way at once, want at most %d", most, bound)
+	}
+}
