@@ -215,8 +215,11 @@ func (l *lane) applyIDs(ctx context.Context, ids []uuid.UUID, answers map[uuid.U
 		return err
 	}
 	if len(ids) == 1 {
+		if buryErr := l.ledger.Bury(ctx, l.book, ids[0], err.Error()); buryErr != nil {
+			return buryErr // it is not dead yet: its caller tries again
+		}
 		answers[ids[0]] = Answer{Fate: Dead, Problem: err.Error()}
-		return l.ledger.Bury(ctx, l.book, ids[0], err.Error())
+		return nil
 	}
 	l.ledger.metrics.bisected()
 	half := len(ids) / 2

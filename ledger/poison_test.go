@@ -242,6 +242,31 @@ func TestForeignProblemsAreStoredHoweverTheyAreWritten(t *testing.T) {
 	b.Expect(t, ledger.UserReward("u1"), "1.00")
 }
 
+// A poison that could not be buried is undecided: whoever is told that it is dead would not bring it again.
+func TestPoisonWhoseBurialFailsIsNotCalledDead(t *testing.T) {
+	t.Parallel()
+	var mended sync.Map
+	b := ledgertest.Open(t, ledgertest.WithRules(rulesWith(badRule(&mended))...))
+	if _, err := b.DB.Owner.Exec(t.Context(), `CREATE FUNCTION no_burial() RETURNS trigger LANGUAGE plpgsql AS
+		$$ BEGIN RAISE EXCEPTION 'the gravedigger is away' USING ERRCODE = '58030'; END $$;
+		CREATE TRIGGER no_burial BEFORE UPDATE ON pending FOR EACH ROW WHEN (NEW.state = 'dead') EXECUTE FUNCTION no_burial()`); err != nil {
+		t.Fatal(err)
+	}
+	receipts := b.Accept(t, grant("w1", "good"), grant("poison", "text"), grant("w2", "good"))
+	ids := []uuid.UUID{receipts[0].ID, receipts[1].ID, receipts[2].ID}
+	answers, err := b.Ledger.Apply(t.Context(), receipts[0].Book, ids...)
+	if err == nil || !strings.Contains(err.Error(), "the gravedigger is away") || answers[1].Fate == ledger.Dead {
+		t.Errorf("%+v, %v", answers, err)
+	}
+	ledgertest.Applied(t, answers[0], answers[2])
+	if _, err := b.DB.Owner.Exec(t.Context(), "DROP TRIGGER no_burial ON pending"); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.Apply(t, receipts[1])[0]; got.Fate != ledger.Dead {
+		t.Errorf("answer is %+v, want dead", got)
+	}
+}
+
 func TestBurialLeavesADecidedRequestAlone(t *testing.T) {
 	t.Parallel()
 	b := ledgertest.Open(t)
