@@ -207,7 +207,7 @@ func TestDevHandsSignalsOn(t *testing.T) {
 	}
 }
 
-func TestSignalEndsAProcessInOrderAndASecondAborts(t *testing.T) {
+func TestSignalEndsAProcessInOrder(t *testing.T) {
 	t.Parallel()
 	c := call{signals: make(chan os.Signal, 1), env: map[string]string{"DATABASE_URL": pgtest.New(t).URL, "REDIS_URL": redistest.New(t).URL}}
 	running := c.start(t, "api", "--listen", "127.0.0.1:0", "--metrics-listen", "off")
@@ -217,6 +217,26 @@ func TestSignalEndsAProcessInOrderAndASecondAborts(t *testing.T) {
 		t.Errorf("ended with %d", running.code)
 	}
 	running.says(running.stderr, "msg=ended")
+}
+
+func TestSecondSignalAborts(t *testing.T) {
+	t.Parallel()
+	aborted := make(chan struct{}, 1)
+	c := call{signals: make(chan os.Signal)}
+	program := c.program(io.Discard, io.Discard)
+	program.Abort = func() { aborted <- struct{}{} }
+	if err := program.ParseArgs([]string{"audit"}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := program.untilSignal(t.Context())
+	defer stop()
+	c.signals <- os.Interrupt
+	<-ctx.Done()
+	if len(aborted) > 0 {
+		t.Error("the first signal aborted")
+	}
+	c.signals <- os.Interrupt
+	<-aborted
 }
 
 func TestTakenAddressNamesItsSetting(t *testing.T) {
