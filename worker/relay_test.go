@@ -202,3 +202,18 @@ func TestArchivedTaskDoesNotKeepItsRequest(t *testing.T) {
 	s.startWorker(t, nil)
 	eventually(t, "it is decided", func() bool { return s.pending(t) == 0 })
 }
+
+func TestParkedRequestsAreBuriedInTheEnd(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	w := s.startWorker(t, func(c *Config) { c.RelayInterval = -1 }) // the test calls the relay itself
+	s.accept(t, &tasks.Refund{RefundID: "f1", OrderID: "none", UserID: "u1", Amount: fen(100), OccurredAt: noon})
+	eventually(t, "it is parked", func() bool { return s.count(t, "SELECT count(*) FROM pending WHERE state = 'parked'") == 1 })
+	if _, err := s.db.Owner.Exec(t.Context(), "UPDATE pending SET accepted_at = accepted_at - interval '73 hours'"); err != nil {
+		t.Fatal(err)
+	}
+	w.relay.buryUnwoken(t.Context())
+	if got := s.count(t, "SELECT count(*) FROM pending WHERE state = 'dead'"); got != 1 {
+		t.Errorf("%d requests are dead, want the parked one", got)
+	}
+}

@@ -73,7 +73,7 @@ func TestShutdownGivesBackWhatDoesNotEndAndSaysSo(t *testing.T) {
 	s.accept(t, manyRecharges(4)...)
 	eventually(t, "all have rung", func() bool { return s.redis.LLen(t.Context(), "asynq:{critical}:pending").Val() == 4 })
 	unlock := lockBooks(t, s)
-	w := s.newWorker(t, func(c *Config) { c.ShutdownTimeout = time.Second })
+	w := s.newWorker(t, func(c *Config) { c.ShutdownTimeout, c.RelayInterval = time.Second, -1 })
 	if err := w.Start(); err != nil {
 		t.Fatal(err)
 	}
