@@ -53,6 +53,9 @@ func (c *demoCommand) Run(ctx context.Context, p *Program) (err error) {
 		err = errors.Join(err, stack.Stop(stopping))
 	}()
 	place, err := demo.Prepare(ctx, stack)
+	if errors.Is(err, demo.ErrRedisNotEmpty) {
+		return &usageError{problem: err.Error()}
+	}
 	if err != nil {
 		return err
 	}
@@ -74,6 +77,9 @@ func (c *demoCommand) Run(ctx context.Context, p *Program) (err error) {
 // demoWorkers is how many worker processes the demo starts: one is killed, and the other goes on.
 const demoWorkers = 2
 
+// demoServers are the asynq servers of each of them: the day is payments before all.
+const demoServers = "critical=4;refunds=2;sweeps=1;low=1"
+
 // play runs the demo on what config names, with workers that are copies of this program.
 func (c *demoCommand) play(ctx context.Context, p *Program, config demo.Config) (err error) {
 	path, err := os.Executable()
@@ -85,7 +91,8 @@ func (c *demoCommand) play(ctx context.Context, p *Program, config demo.Config) 
 	workers := &demo.Workers{
 		Path: path, Args: []string{"worker"}, Ended: func(err error) { cancel(err) },
 		Env: append(p.Environ(), "DATABASE_URL="+config.DatabaseURL, "REDIS_URL="+config.RedisURL, "SETTLED_CHANNELS="+channelsSimulated,
-			"SETTLED_METRICS_LISTEN=off", "SETTLED_LOG_LEVEL=error", "SETTLED_SHUTDOWN_TIMEOUT=5s"), // the last of a name counts
+			"SETTLED_WORKER_SERVERS="+demoServers, "SETTLED_METRICS_LISTEN=off", "SETTLED_LOG_LEVEL=error",
+			"SETTLED_SHUTDOWN_TIMEOUT=5s"), // the last of a name counts
 	}
 	defer func() { err = errors.Join(err, workers.Close()) }()
 	config.Users, config.Requests, config.Enrolled, config.Rate = c.Users, c.Requests, c.Enrolled, c.Rate

@@ -24,7 +24,8 @@ const (
 // playDay plays the plan with many producers, ends a worker and wipes Redis on the way, and waits until all is decided.
 func (r *run) playDay(ctx context.Context) error {
 	r.screen.title(fmt.Sprintf("A day: %s users, %s requests", grouped(r.config.Users), grouped(r.config.Requests)))
-	plan := NewPlan(PlanConfig{Seed: r.config.Seed, Users: r.config.Users, Requests: r.config.Requests, Books: r.client.Books(), Date: r.today})
+	plan := NewPlan(PlanConfig{Seed: r.config.Seed, Users: r.config.Users, Requests: r.config.Requests, Books: r.client.Books(),
+		Date: r.today})
 	r.users = plan.Users
 	r.screen.line("  seed %d; %d producers ask through the Go client; %d worker processes apply", r.config.Seed, producersCount,
 		len(r.workers))
@@ -161,17 +162,19 @@ type Pace struct {
 
 // paceSQL leaves requests out of the latencies that were parked: they waited for another request, not for the system.
 const paceSQL = `
-SELECT count(*), extract(epoch FROM max(o.decided_at) - min(r.accepted_at)) * 1000,
-       coalesce(extract(epoch FROM percentile_disc(0.5) WITHIN GROUP (ORDER BY o.decided_at - r.accepted_at) FILTER (WHERE timed)) * 1000, 0),
-       coalesce(extract(epoch FROM percentile_disc(0.99) WITHIN GROUP (ORDER BY o.decided_at - r.accepted_at) FILTER (WHERE timed)) * 1000, 0),
-       coalesce(extract(epoch FROM max(o.decided_at - r.accepted_at) FILTER (WHERE timed)) * 1000, 0)
-FROM requests r
-JOIN outcomes o ON o.book = r.book AND o.request_id = r.id
-CROSS JOIN LATERAL (
-    SELECT o.result = 'applied' AND NOT EXISTS (
-        SELECT FROM attempts a WHERE a.book = r.book AND a.request_id = r.id AND a.event = 'parked') AS timed
-) t
-WHERE r.producer = $1`
+WITH decided AS (
+    SELECT r.accepted_at, o.decided_at, extract(epoch FROM o.decided_at - r.accepted_at) * 1000 AS ms,
+           o.result = 'applied' AND NOT EXISTS (
+               SELECT FROM attempts a WHERE a.book = r.book AND a.request_id = r.id AND a.event = 'parked') AS timed
+    FROM requests r
+    JOIN outcomes o ON o.book = r.book AND o.request_id = r.id
+    WHERE r.producer = $1
+)
+SELECT count(*), coalesce(extract(epoch FROM max(decided_at) - min(accepted_at)) * 1000, 0),
+       coalesce(percentile_disc(0.5) WITHIN GROUP (ORDER BY ms) FILTER (WHERE timed), 0),
+       coalesce(percentile_disc(0.99) WITHIN GROUP (ORDER BY ms) FILTER (WHERE timed), 0),
+       coalesce(max(ms) FILTER (WHERE timed), 0)
+FROM decided`
 
 // readPace measures what a producer asked.
 func readPace(ctx context.Context, pool *pgxpool.Pool, producer string) (Pace, error) {

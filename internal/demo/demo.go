@@ -86,7 +86,11 @@ func Run(ctx context.Context, config Config) (err error) {
 	defer r.pool.Close()
 	r.reader = ledger.NewReader(r.pool)
 	r.tellStack()
-	defer func() { err = errors.Join(err, r.stopWorkers(ctx)) }()
+	defer func() {
+		if stopErr := r.stopWorkers(ctx); err == nil { // after a failure it says nothing new
+			err = stopErr
+		}
+	}()
 	err = r.playAll(ctx)
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx) // whatever failed, failed for this

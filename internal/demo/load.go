@@ -41,7 +41,7 @@ func (l *load) bound(pace int) string {
 	case l.cores < 0:
 		return "bounded by what is not known: this system does not tell how busy its processors are"
 	case l.cores >= saturated*float64(all):
-		return fmt.Sprintf("bounded by the processors: %.1f of %d busy, with PostgreSQL, Redis, workers and producers", l.cores, all)
+		return fmt.Sprintf("bounded by the processors: %.1f of %d busy with databases, workers and producers", l.cores, all)
 	case pace > 0:
 		return fmt.Sprintf("bounded by the producers, who asked %s times a second: %.1f of %d processors busy", grouped(pace), l.cores, all)
 	default:

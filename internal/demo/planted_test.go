@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -47,7 +46,7 @@ func applyPending(t *testing.T, books *ledgertest.Books) {
 func playedDay(t *testing.T) (*Record, *ledgertest.Books) {
 	t.Helper()
 	books := ledgertest.Open(t)
-	plan := NewPlan(PlanConfig{Seed: 11, Users: 50, Requests: 600, Books: books.Client.Books(), Date: time.Date(2026, 3, 2, 12, 0, 0, 0, clock.Shanghai)})
+	plan := NewPlan(PlanConfig{Seed: 11, Users: 50, Requests: 600, Books: books.Client.Books(), Date: date})
 	asking := &producers{client: books.Client, record: NewRecord(), clock: clock.System}
 	for _, scenes := range [][]Scene{plan.Morning, plan.Day} {
 		if err := asking.play(t.Context(), scenes); err != nil {
@@ -69,24 +68,34 @@ func TestWhatIsPlantedInTheBooksIsFound(t *testing.T) {
 	if v := Judge(record, read); !v.OK() {
 		t.Fatalf("before anything is planted: lost %q, doubled %q", v.Lost, v.Doubled)
 	}
-	for _, c := range []struct {
-		name, sql     string
-		lost, doubled string // a part of one finding
-	}{
-		{
-			name: "a request is lost",
-			sql:  `DELETE FROM requests WHERE key = (SELECT min(key) FROM requests WHERE kind = 'recharge:confirm')`,
-			lost: "was accepted and is not stored",
-		},
-		{
-			name: "an outcome is lost",
-			sql: `DELETE FROM outcomes WHERE request_id = (SELECT r.id FROM requests r JOIN outcomes o ON o.request_id = r.id
+	for _, c := range planted {
+		found := judgePlanted(t, record, books, c.sql)
+		if !strings.Contains(strings.Join(found.Lost, "\n"), c.lost) || !strings.Contains(strings.Join(found.Doubled, "\n"), c.doubled) ||
+			found.OK() {
+			t.Errorf("%s: lost %q, doubled %q, want %q and %q among them", c.name, found.Lost, found.Doubled, c.lost, c.doubled)
+		}
+	}
+}
+
+// planted is what the owner does to the books.
+var planted = []struct {
+	name, sql     string
+	lost, doubled string // a part of one finding
+}{
+	{
+		name: "a request is lost",
+		sql:  `DELETE FROM requests WHERE key = (SELECT min(key) FROM requests WHERE kind = 'recharge:confirm')`,
+		lost: "was accepted and is not stored",
+	},
+	{
+		name: "an outcome is lost",
+		sql: `DELETE FROM outcomes WHERE request_id = (SELECT r.id FROM requests r JOIN outcomes o ON o.request_id = r.id
 			      WHERE r.kind = 'payment:capture' AND o.result = 'applied' LIMIT 1)`,
-			lost: "has no outcome and is not pending",
-		},
-		{
-			name: "a recharge is booked twice",
-			sql: `WITH again AS (
+		lost: "has no outcome and is not pending",
+	},
+	{
+		name: "a recharge is booked twice",
+		sql: `WITH again AS (
 			          INSERT INTO transfers (book, seq, request_id, debit_account, credit_account, amount_fen, credit_version,
 			              credit_balance_fen, business_date, posted_at)
 			          SELECT t.book, 1000000, t.request_id, t.debit_account, t.credit_account, t.amount_fen, 1000000, 1000000, t.business_date,
@@ -97,44 +106,37 @@ func TestWhatIsPlantedInTheBooksIsFound(t *testing.T) {
 			      )
 			      UPDATE accounts a SET balance_fen = balance_fen + CASE WHEN a.id = again.credit_account THEN amount_fen ELSE -amount_fen END
 			      FROM again WHERE a.book = again.book AND a.id IN (again.debit_account, again.credit_account)`,
-			doubled: "made 2 transfers of",
-		},
-		{
-			name: "more is refunded than was asked",
-			sql: `UPDATE legs SET refunded_fen = refunded_fen + 1
+		doubled: "made 2 transfers of",
+	},
+	{
+		name: "more is refunded than was asked",
+		sql: `UPDATE legs SET refunded_fen = refunded_fen + 1
 			      WHERE (book, order_id, leg) = (SELECT book, order_id, leg FROM legs WHERE refunded_fen < captured_fen LIMIT 1)`,
-			doubled: "/refunded is ",
-		},
-		{
-			name: "more is refunded than was paid",
-			sql: `ALTER TABLE legs DROP CONSTRAINT leg_is_never_refunded_beyond_its_capture;
+		doubled: "/refunded is ",
+	},
+	{
+		name: "more is refunded than was paid",
+		sql: `ALTER TABLE legs DROP CONSTRAINT leg_is_never_refunded_beyond_its_capture;
 			      UPDATE legs SET refunded_fen = captured_fen + 1
 			      WHERE (book, order_id, leg) = (SELECT book, order_id, leg FROM legs WHERE refunded_fen = captured_fen LIMIT 1)`,
-			doubled: "/refunded is ",
-		},
-		{
-			name: "a refund beyond the order is applied",
-			sql: `UPDATE outcomes SET result = 'applied', reason = NULL
+		doubled: "/refunded is ",
+	},
+	{
+		name: "a refund beyond the order is applied",
+		sql: `UPDATE outcomes SET result = 'applied', reason = NULL
 			      WHERE request_id = (SELECT request_id FROM outcomes WHERE reason = 'exceeds_refundable' LIMIT 1)`,
-			doubled: " applied, ",
-		},
-		{
-			name:    "a user is given money from nowhere",
-			sql:     `UPDATE accounts SET balance_fen = balance_fen + 1 WHERE name = 'user/u00003/cash'`,
-			doubled: "user/u00003/cash is ",
-		},
-		{
-			name: "a user's money is gone",
-			sql:  `UPDATE accounts SET balance_fen = balance_fen - 1 WHERE name = 'user/u00003/cash'`,
-			lost: "user/u00003/cash is ",
-		},
-	} {
-		found := judgePlanted(t, record, books, c.sql)
-		if !strings.Contains(strings.Join(found.Lost, "\n"), c.lost) || !strings.Contains(strings.Join(found.Doubled, "\n"), c.doubled) ||
-			found.OK() {
-			t.Errorf("%s: lost %q, doubled %q, want %q and %q among them", c.name, found.Lost, found.Doubled, c.lost, c.doubled)
-		}
-	}
+		doubled: " applied, ",
+	},
+	{
+		name:    "a user is given money from nowhere",
+		sql:     `UPDATE accounts SET balance_fen = balance_fen + 1 WHERE name = 'user/u00003/cash'`,
+		doubled: "user/u00003/cash is ",
+	},
+	{
+		name: "a user's money is gone",
+		sql:  `UPDATE accounts SET balance_fen = balance_fen - 1 WHERE name = 'user/u00003/cash'`,
+		lost: "user/u00003/cash is ",
+	},
 }
 
 // judgePlanted judges books to which the owner has done something, which is then taken back.

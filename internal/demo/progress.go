@@ -55,9 +55,9 @@ const barThrottle = 100 * time.Millisecond
 func (s *Screen) begin(name string, total int) *bar {
 	b := &bar{screen: s, name: name, total: max(total, 1)}
 	if s.Terminal {
-		b.shown = progressbar.NewOptions(b.total, progressbar.OptionSetWriter(s.Out), progressbar.OptionSetDescription(fmt.Sprintf("  %-12s", name)),
-			progressbar.OptionSetWidth(40), progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("req"),
-			progressbar.OptionThrottle(barThrottle), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(false),
+		b.shown = progressbar.NewOptions(b.total, progressbar.OptionSetWriter(s.Out),
+			progressbar.OptionSetDescription(fmt.Sprintf("  %-9s", name)), progressbar.OptionSetWidth(50), progressbar.OptionShowCount(),
+			progressbar.OptionSetPredictTime(false), progressbar.OptionThrottle(barThrottle), progressbar.OptionClearOnFinish(),
 			progressbar.OptionSetTheme(progressbar.Theme{Saucer: "█", SaucerPadding: "░", BarStart: "", BarEnd: ""}))
 	}
 	s.bar = b
@@ -73,7 +73,7 @@ func (b *bar) set(done int) {
 	}
 	if fifth := done * 5 / b.total; fifth > b.told && !b.quiet {
 		b.told = fifth
-		b.screen.line("  %-12s %s of %s", b.name, grouped(done), grouped(b.total))
+		b.screen.line("  %-9s %s of %s", b.name, grouped(done), grouped(b.total))
 	}
 }
 

@@ -31,90 +31,94 @@ func TestBooksThatAgreeWithTheRecordHaveNoFindings(t *testing.T) {
 	}
 }
 
+func rewardAsk(record *Record) *Ask { return record.entries[rewardName].ask }
+
+// differences are ways in which books and record can differ.
+var differences = map[string]struct {
+	change        func(*Record, *Books)
+	lost, doubled string // a part of one finding
+}{
+	"accepted and not stored": {
+		change: func(_ *Record, b *Books) { delete(b.Requests, rewardName) }, lost: "was accepted and is not stored",
+	},
+	"neither outcome nor pending": {
+		change: func(_ *Record, b *Books) { b.Requests[rewardName] = Row{} }, lost: "has no outcome and is not pending",
+	},
+	"still pending": {
+		change: func(_ *Record, b *Books) { b.Requests[rewardName] = Row{State: "accepted"} }, lost: "is accepted, expected applied",
+	},
+	"dead": {
+		change: func(_ *Record, b *Books) { b.Requests[rewardName] = Row{State: "dead", LastError: "boom"} }, lost: "is dead (boom)",
+	},
+	"refused though nothing speaks against it": {
+		change: func(_ *Record, b *Books) {
+			b.Requests[rewardName] = Row{State: "rejected", Reason: tasks.NoAccount}
+		}, lost: "is rejected (no_account), expected applied",
+	},
+	"refused for another reason": {
+		change: func(r *Record, b *Books) {
+			rewardAsk(r).rejected(tasks.NoAccount)
+			b.Requests[rewardName] = Row{State: "rejected", Reason: tasks.InsufficientFunds}
+			clear(b.Holdings)
+		}, lost: "is rejected for insufficient_funds, expected no_account",
+	},
+	"applied though it must be refused": {
+		change: func(r *Record, _ *Books) { rewardAsk(r).rejected(tasks.NoAccount) }, doubled: "is applied, expected rejected",
+	},
+	"moved twice": {
+		change: func(_ *Record, b *Books) {
+			b.Requests[rewardName] = Row{State: "applied", Named: 2, Moves: Moves{Transfers: 2, Fen: 10_00}}
+		}, doubled: "made 2 transfers of 10.00 in all, expected 1 of 5.00",
+	},
+	"moved less": {
+		change: func(_ *Record, b *Books) {
+			b.Requests[rewardName] = Row{State: "applied", Named: 1, Moves: Moves{Transfers: 1, Fen: 4_99}}
+		}, lost: "made 1 transfers of 4.99 in all, expected 1 of 5.00",
+	},
+	"the user has more": {
+		change: func(_ *Record, b *Books) { b.Holdings[rewardOf("u1")]++ }, doubled: "user/u1/reward is 5.01, by the record 5.00",
+	},
+	"the user has less": {
+		change: func(_ *Record, b *Books) { b.Holdings[rewardOf("u1")]-- }, lost: "user/u1/reward is 4.99, by the record 5.00",
+	},
+	"somebody whom the record does not know has money": {
+		change: func(_ *Record, b *Books) { b.Holdings[cashOf("u2")] = 1 }, doubled: "user/u2/cash is 0.01, by the record 0.00",
+	},
+	"stored and never asked": {
+		change:  func(_ *Record, b *Books) { b.Requests[requestName{tasks.RewardGrant, "rw2"}] = Row{State: "rejected"} },
+		doubled: "nobody asked for it",
+	},
+	"accepted twice": {
+		change:  func(r *Record, _ *Books) { r.Answer(rewardAsk(r), false, tasks.Receipt{Status: tasks.Accepted}, nil) },
+		doubled: "was answered as accepted 2 times",
+	},
+	"other content taken": {
+		change:  func(r *Record, _ *Books) { r.Answer(rewardAsk(r), true, tasks.Receipt{Status: tasks.Accepted}, nil) },
+		doubled: "was taken with other content",
+	},
+	"same content called a conflict": {
+		change: func(r *Record, _ *Books) { r.Answer(rewardAsk(r), false, tasks.Receipt{}, &tasks.ConflictError{}) },
+		lost:   "was answered as a conflict",
+	},
+	"refused for a field": {
+		change: func(r *Record, _ *Books) {
+			r.Answer(rewardAsk(r), false, tasks.Receipt{}, &tasks.FieldError{Field: "amount"})
+		},
+		lost: "was refused: amount",
+	},
+	"told another outcome": {
+		change: func(r *Record, _ *Books) {
+			r.Answer(rewardAsk(r), false, tasks.Receipt{Status: tasks.Replayed, Outcome: &tasks.Outcome{Result: tasks.Rejected}}, nil)
+		}, lost: "was told to be rejected and is applied",
+	},
+	"a follow-up without an end": {
+		change: func(_ *Record, b *Books) { b.Undecided = 3 }, lost: "3 follow-ups have no outcome",
+	},
+}
+
 func TestEachWayToDifferFromTheRecordIsFound(t *testing.T) {
 	t.Parallel()
-	ask := func(record *Record) *Ask { return record.entries[rewardName].ask }
-	for name, c := range map[string]struct {
-		change        func(*Record, *Books)
-		lost, doubled string // a part of one finding
-	}{
-		"accepted and not stored": {
-			change: func(_ *Record, b *Books) { delete(b.Requests, rewardName) }, lost: "was accepted and is not stored",
-		},
-		"neither outcome nor pending": {
-			change: func(_ *Record, b *Books) { b.Requests[rewardName] = Row{} }, lost: "has no outcome and is not pending",
-		},
-		"still pending": {
-			change: func(_ *Record, b *Books) { b.Requests[rewardName] = Row{State: "accepted"} }, lost: "is accepted, expected applied",
-		},
-		"dead": {
-			change: func(_ *Record, b *Books) { b.Requests[rewardName] = Row{State: "dead", LastError: "boom"} }, lost: "is dead (boom)",
-		},
-		"refused though nothing speaks against it": {
-			change: func(_ *Record, b *Books) {
-				b.Requests[rewardName] = Row{State: "rejected", Reason: tasks.NoAccount}
-			}, lost: "is rejected (no_account), expected applied",
-		},
-		"refused for another reason": {
-			change: func(r *Record, b *Books) {
-				ask(r).rejected(tasks.NoAccount)
-				b.Requests[rewardName] = Row{State: "rejected", Reason: tasks.InsufficientFunds}
-				clear(b.Holdings)
-			}, lost: "is rejected for insufficient_funds, expected no_account",
-		},
-		"applied though it must be refused": {
-			change: func(r *Record, _ *Books) { ask(r).rejected(tasks.NoAccount) }, doubled: "is applied, expected rejected",
-		},
-		"moved twice": {
-			change: func(_ *Record, b *Books) {
-				b.Requests[rewardName] = Row{State: "applied", Named: 2, Moves: Moves{Transfers: 2, Fen: 10_00}}
-			}, doubled: "made 2 transfers of 10.00 in all, expected 1 of 5.00",
-		},
-		"moved less": {
-			change: func(_ *Record, b *Books) {
-				b.Requests[rewardName] = Row{State: "applied", Named: 1, Moves: Moves{Transfers: 1, Fen: 4_99}}
-			}, lost: "made 1 transfers of 4.99 in all, expected 1 of 5.00",
-		},
-		"the user has more": {
-			change: func(_ *Record, b *Books) { b.Holdings[rewardOf("u1")]++ }, doubled: "user/u1/reward is 5.01, by the record 5.00",
-		},
-		"the user has less": {
-			change: func(_ *Record, b *Books) { b.Holdings[rewardOf("u1")]-- }, lost: "user/u1/reward is 4.99, by the record 5.00",
-		},
-		"somebody whom the record does not know has money": {
-			change: func(_ *Record, b *Books) { b.Holdings[cashOf("u2")] = 1 }, doubled: "user/u2/cash is 0.01, by the record 0.00",
-		},
-		"stored and never asked": {
-			change:  func(_ *Record, b *Books) { b.Requests[requestName{tasks.RewardGrant, "rw2"}] = Row{State: "rejected"} },
-			doubled: "nobody asked for it",
-		},
-		"accepted twice": {
-			change:  func(r *Record, _ *Books) { r.Answer(ask(r), false, tasks.Receipt{Status: tasks.Accepted}, nil) },
-			doubled: "was answered as accepted 2 times",
-		},
-		"other content taken": {
-			change:  func(r *Record, _ *Books) { r.Answer(ask(r), true, tasks.Receipt{Status: tasks.Accepted}, nil) },
-			doubled: "was taken with other content",
-		},
-		"same content called a conflict": {
-			change: func(r *Record, _ *Books) { r.Answer(ask(r), false, tasks.Receipt{}, &tasks.ConflictError{}) },
-			lost:   "was answered as a conflict",
-		},
-		"refused for a field": {
-			change: func(r *Record, _ *Books) {
-				r.Answer(ask(r), false, tasks.Receipt{}, &tasks.FieldError{Field: "amount"})
-			},
-			lost: "was refused: amount",
-		},
-		"told another outcome": {
-			change: func(r *Record, _ *Books) {
-				r.Answer(ask(r), false, tasks.Receipt{Status: tasks.Replayed, Outcome: &tasks.Outcome{Result: tasks.Rejected}}, nil)
-			}, lost: "was told to be rejected and is applied",
-		},
-		"a follow-up without an end": {
-			change: func(_ *Record, b *Books) { b.Undecided = 3 }, lost: "3 follow-ups have no outcome",
-		},
-	} {
+	for name, c := range differences {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			record, books := oneReward()
