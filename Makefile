@@ -22,10 +22,10 @@ demo: deps ## Tell one user's story, then a day at scale with crashes, and audit
 	go run ./cmd/settled demo
 
 test: deps build ## Run every test on a PostgreSQL and a Redis of its own
-	bin/settled dev -- go test $(PKG)
+	bin/settled dev --fast -- go test $(PKG)
 
 race: deps build ## Run every test with the race detector
-	bin/settled dev -- go test -race $(PKG)
+	bin/settled dev --fast -- go test -race $(PKG)
 
 bench: deps ## Measure against PostgreSQL's and asynq's own limits
 	go run ./cmd/settled bench

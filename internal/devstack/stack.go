@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
@@ -15,11 +14,9 @@ import (
 
 // Options say what Start starts.
 type Options struct {
-	// DatabaseURL names a PostgreSQL to use as it is. Defaults to the environment's DATABASE_URL; with neither, a
-	// private server is started.
+	// DatabaseURL names a PostgreSQL to use as it is. Without one, a private server is started.
 	DatabaseURL string
-	// RedisURL names a Redis to use as it is. Defaults to the environment's REDIS_URL; with neither, a private server
-	// is started.
+	// RedisURL names a Redis to use as it is. Without one, a private server is started.
 	RedisURL string
 	// Postgres is how a private PostgreSQL runs. Defaults to durable.
 	Postgres PostgresOptions
@@ -42,14 +39,14 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 		starting              sync.WaitGroup
 	)
 	starting.Go(func() {
-		if url := firstOf(options.DatabaseURL, os.Getenv("DATABASE_URL")); url != "" {
+		if url := options.DatabaseURL; url != "" {
 			stack.Postgres, databaseErr = useNamedPostgres(ctx, url)
 		} else {
 			stack.Postgres, databaseErr = StartPostgres(ctx, options.Postgres)
 		}
 	})
 	starting.Go(func() {
-		if url := firstOf(options.RedisURL, os.Getenv("REDIS_URL")); url != "" {
+		if url := options.RedisURL; url != "" {
 			stack.Redis, redisErr = useNamedRedis(ctx, url)
 		} else {
 			stack.Redis, redisErr = StartRedis(ctx, options.Redis)
@@ -124,13 +121,4 @@ func redisAddress(raw string) (string, error) {
 		return "", fmt.Errorf("REDIS_URL %s; it looks like redis://user:password@host:6379/0", problem)
 	}
 	return fmt.Sprintf("%s/%d", options.Addr, options.DB), nil
-}
-
-func firstOf(values ...string) string {
-	for _, value := range values {
-		if value != "" {
-			return value
-		}
-	}
-	return ""
 }

@@ -43,8 +43,8 @@ func TestStackUsesServersThatAreNamedAndLeavesThemRunning(t *testing.T) {
 	}
 }
 
-// Not parallel: it sets the environment.
-func TestStackReadsTheEnvironmentAndNamesItInErrorsWithoutSecrets(t *testing.T) {
+func TestStackNamesItsServersInErrorsWithoutSecrets(t *testing.T) {
+	t.Parallel()
 	const password = "s3cr/et@"
 	for name, test := range map[string]struct{ database, redis, want string }{
 		"nobody listens at DATABASE_URL": {"postgres://me:s3cr%2Fet%40@127.0.0.1:1/books", "redis://127.0.0.1:1", "me@127.0.0.1:1/books"},
@@ -54,9 +54,8 @@ func TestStackReadsTheEnvironmentAndNamesItInErrorsWithoutSecrets(t *testing.T) 
 		"REDIS_URL of another kind":      {"postgres://127.0.0.1:1/x", "http://127.0.0.1:1", "REDIS_URL cannot be used"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Setenv("DATABASE_URL", test.database)
-			t.Setenv("REDIS_URL", test.redis)
-			_, err := Start(t.Context(), Options{})
+			t.Parallel()
+			_, err := Start(t.Context(), Options{DatabaseURL: test.database, RedisURL: test.redis})
 			if err == nil {
 				t.Fatal("started")
 			}
@@ -70,10 +69,8 @@ func TestStackReadsTheEnvironmentAndNamesItInErrorsWithoutSecrets(t *testing.T) 
 	}
 }
 
-// Not parallel: it clears the environment.
 func TestStackStartsBothAndStopsBoth(t *testing.T) {
-	t.Setenv("DATABASE_URL", "")
-	t.Setenv("REDIS_URL", "")
+	t.Parallel()
 	stack, err := Start(t.Context(), Options{Postgres: PostgresOptions{Fast: true}})
 	if err != nil {
 		t.Fatal(err)
