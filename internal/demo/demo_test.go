@@ -62,8 +62,8 @@ func startInside(ctx context.Context, databaseURL, redisURL string) (_ Worker, e
 	if w.books, err = ledger.Open(ctx, w.pool, ledger.Config{Rules: rules.All(), Ring: worker.RingThrough(w.client)}); err != nil {
 		return nil, err
 	}
-	// A channel that loses a third of its answers, and that cannot pay some refunds at all.
-	simulator := channel.NewSimulator(channel.SimulatorConfig{FailedPerMille: 100, UnknownPerMille: 300})
+	// A channel that cannot pay some refunds. One that does not answer would be asked again seconds later.
+	simulator := channel.NewSimulator(channel.SimulatorConfig{FailedPerMille: 100})
 	refunders := map[tasks.Source]channel.Refunder{}
 	for _, source := range tasks.Channels() {
 		refunders[source] = simulator

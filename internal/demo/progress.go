@@ -77,8 +77,11 @@ func (b *bar) set(done int) {
 	}
 }
 
-// finish takes the bar away. What it showed is told by a line of its own.
+// finish takes the bar away, once. What it showed is told by a line of its own.
 func (b *bar) finish() {
+	if b.screen.bar != b {
+		return
+	}
 	if b.shown != nil {
 		_ = b.shown.Finish()
 		_ = b.shown.Clear()

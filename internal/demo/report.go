@@ -2,8 +2,10 @@ package demo
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,7 +34,7 @@ func (r *run) printCounts(c Counts) {
 	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
 		row("      "+string(reason), c.Expected.Rejected[reason], c.Found.Rejected[reason])
 	}
-	row("    parked, their order never comes", c.Expected.Parked, c.Found.Parked)
+	row("    parked, their order never came", c.Expected.Parked, c.Found.Parked)
 	row("    dead, waiting for a person", 0, c.Found.Dead)
 	if c.Found.Undecided > 0 {
 		row("    undecided", 0, c.Found.Undecided)
@@ -48,23 +50,16 @@ func (r *run) printAudit(audit ledger.AuditReport) {
 		if check.Broken != "" {
 			verdict = "BROKEN"
 		}
-		r.screen.line("  %-3s %-6s %9s rows  %s", check.Invariant, verdict, grouped(check.Rows), shortened(check.Statement, statementMax))
+		head := fmt.Sprintf("  %-3s %-6s %9s rows  ", check.Invariant, verdict, grouped(check.Rows))
+		text := check.Statement
 		if check.Broken != "" {
-			r.screen.line("      first: %s", check.Broken)
+			text += "; first: " + check.Broken
+		}
+		for _, part := range wrapped(text, columnsMax-len(head)) {
+			r.screen.line("%s%s", head, part)
+			head = strings.Repeat(" ", len(head))
 		}
 	}
-}
-
-// statementMax keeps the audit's lines within 100 columns.
-const statementMax = 68
-
-// shortened cuts a text that is longer than a line has room for.
-func shortened(text string, most int) string {
-	runes := []rune(text)
-	if len(runes) <= most {
-		return text
-	}
-	return string(runes[:most-1]) + "…"
 }
 
 // printFindings tells the first findings, if there are any.
