@@ -1,0 +1,12 @@
+// Package proof holds no code, only tests that run the whole system, or all of it but the network, against what it promises: no
+// refund twice, none lost, books that always balance. Each test has a PostgreSQL database, and a Redis where it needs one, of its
+// own, and ends with the audit.
+//
+//   - race_test.go: partial refunds that race for one order never take more than was captured, and are never refused needlessly;
+//   - sequence_test.go: random sequences of all kinds have the outcomes and the balances of a simple model (model_test.go);
+//   - crash_test.go: a worker is cut from PostgreSQL, or killed, at every point of a batch; the effects are there exactly once.
+//     cable_test.go is the wire that cuts, process_test.go the worker's process;
+//   - queue_test.go: one ring in two workers, a Redis that is wiped, a PostgreSQL that crashes under load;
+//   - statements_test.go: every SQL statement of the sources prepares against the migrated schema, as the service's role;
+//   - jd_export_test.go: a real user's month agrees with the totals in the file's own header.
+package proof
