@@ -18,7 +18,7 @@ import (
 )
 
 // Config configures a Worker. What it points to is the caller's, who closes it after Shutdown: the ledger first, then the client, the
-// pool and Redis.
+// pool and Redis. A Redis client that is closed under running servers makes asynq panic.
 type Config struct {
 	// Ledger applies the requests. Required.
 	Ledger *ledger.Ledger

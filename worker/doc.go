@@ -39,7 +39,7 @@
 //
 // PostgreSQL away: handlers hold their tasks and try again together, every few seconds; asynq holds the rest. Redis away: servers try
 // ten times a second, the relay backs off, work that has begun is finished, and its repeat finds the outcomes. Redis wiped: W7.
-// Process killed: asynq hands its tasks out again after one to two minutes, the relay often earlier.
+// A channel that does not answer is left alone, longer each time, and its refunds come again. Process killed: asynq hands its tasks out again after one to two minutes, the relay often earlier.
 //
 // PostgreSQL is authoritative for everything; Redis only for which worker is told next.
 package worker

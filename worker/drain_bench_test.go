@@ -30,11 +30,10 @@ func BenchmarkDrain(b *testing.B) {
 
 func benchmarkDrain(b *testing.B, pipelined, grouped bool) {
 	const rings, servers, concurrency = 50_000, 4, 64
-	options, err := redis.ParseURL(redistest.New(b).URL)
+	options, err := RedisOptions(redistest.New(b).URL, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
-	options.PoolSize = 100
 	client := redis.NewClient(options)
 	defer client.Close()
 	m := newMetrics(nil)

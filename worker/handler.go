@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
 
-	"github.com/settled-dev/settled/internal/postgres"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -76,21 +75,6 @@ func (h *handler) apply(ctx context.Context, book int, ids []uuid.UUID) (answers
 		return err
 	})
 	return answers, err
-}
-
-// through runs work that needs PostgreSQL, again and again while it cannot be reached.
-func (g *outageGate) through(ctx context.Context, work func() error) error {
-	for {
-		if err := g.wait(ctx); err != nil {
-			return err
-		}
-		err := work()
-		if !postgres.IsConnection(err) {
-			g.open()
-			return err
-		}
-		g.closeFor()
-	}
 }
 
 // conclude turns the fates of a ring's requests into the fate of its task.

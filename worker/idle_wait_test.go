@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"testing"
 	"time"
@@ -88,7 +89,7 @@ func TestIdleWaitGivesWayToARedisThatRefusesIt(t *testing.T) {
 	}
 	keys := []string{"asynq:{refunds}:pending", "asynq:{refunds}:paused", "asynq:{refunds}:active", "asynq:{refunds}:lease"}
 	sha := client.ScriptLoad(t.Context(), "return nil").Val()
-	if err := idle.EvalSha(t.Context(), sha, keys).Err(); err != redis.Nil {
+	if err := idle.EvalSha(t.Context(), sha, keys).Err(); !errors.Is(err, redis.Nil) {
 		t.Errorf("dequeue returned %v, want that nothing is there", err)
 	}
 	if !idle.isClosed() {

@@ -2,11 +2,10 @@ package worker
 
 import (
 	"context"
-	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/settled-dev/settled/internal/clock"
+	"github.com/settled-dev/settled/internal/postgres"
 )
 
 // The waits of handlers while PostgreSQL is away. The lanes gather what is let through into a batch per book, so a round of tries
@@ -21,18 +20,34 @@ const (
 type outageGate struct {
 	clock    clock.Timer
 	draining <-chan struct{}
-
-	mu    sync.Mutex
-	until time.Time
-	delay time.Duration
+	rest     *rest
 }
 
-// wait returns when work may be tried. It returns errDraining, or the cause of ctx's end.
+func newOutageGate(now clock.Timer, draining <-chan struct{}) *outageGate {
+	return &outageGate{clock: now, draining: draining,
+		rest: &rest{clock: now, after: 1, shortest: gateDelayMin, longest: gateDelayMax}}
+}
+
+// through runs work that needs PostgreSQL, again and again while it cannot be reached. It returns the first error that says something
+// else, errDraining, or the cause of ctx's end.
+func (g *outageGate) through(ctx context.Context, work func() error) error {
+	for {
+		if err := g.wait(ctx); err != nil {
+			return err
+		}
+		err := work()
+		if !postgres.IsConnection(err) {
+			g.rest.succeeded()
+			return err
+		}
+		g.rest.failed()
+	}
+}
+
+// wait returns when work may be tried.
 func (g *outageGate) wait(ctx context.Context) error {
 	for {
-		g.mu.Lock()
-		left := g.until.Sub(g.clock.Now())
-		g.mu.Unlock()
+		left := g.rest.left()
 		if left <= 0 {
 			return nil
 		}
@@ -44,23 +59,4 @@ func (g *outageGate) wait(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// closeFor keeps the gate closed for a while, longer each time until somebody succeeds. What fails together closes it once.
-func (g *outageGate) closeFor() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	now := g.clock.Now()
-	if now.Before(g.until) {
-		return
-	}
-	g.delay = min(max(2*g.delay, gateDelayMin), gateDelayMax)
-	g.until = now.Add(g.delay/2 + rand.N(g.delay/2))
-}
-
-// open lets everybody through.
-func (g *outageGate) open() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.until, g.delay = time.Time{}, 0
 }

@@ -19,7 +19,7 @@ var (
 func TestWorkIsTriedAgainWhilePostgresIsAway(t *testing.T) {
 	t.Parallel()
 	now := clock.NewManual(noon)
-	gate := &outageGate{clock: now, draining: make(chan struct{})}
+	gate := newOutageGate(now, make(chan struct{}))
 	tries := make(chan time.Time)
 	result := make(chan error, 1)
 	go func() {
@@ -49,37 +49,11 @@ func TestWorkIsTriedAgainWhilePostgresIsAway(t *testing.T) {
 	}
 }
 
-func TestGateHoldsEverybodyBackAndGrows(t *testing.T) {
-	t.Parallel()
-	now := clock.NewManual(noon)
-	gate := &outageGate{clock: now}
-	gate.closeFor()
-	first := gate.until
-	gate.closeFor() // failed together with the first
-	if !gate.until.Equal(first) {
-		t.Error("a failure from before the gate closed made it stay closed longer")
-	}
-	for range 10 {
-		now.Set(gate.until)
-		gate.closeFor()
-		if left := gate.until.Sub(now.Now()); left < gateDelayMin/2 || left > gateDelayMax {
-			t.Errorf("the gate is closed for %s", left)
-		}
-	}
-	if gate.delay != gateDelayMax {
-		t.Errorf("after many failures the delay is %s, want %s", gate.delay, gateDelayMax)
-	}
-	gate.open()
-	if err := gate.wait(t.Context()); err != nil {
-		t.Errorf("the open gate says %v", err)
-	}
-}
-
 func TestGateLetsGoWhenTheWorkerStopsOrTimeIsUp(t *testing.T) {
 	t.Parallel()
 	draining := make(chan struct{})
-	gate := &outageGate{clock: clock.NewManual(noon), draining: draining}
-	gate.closeFor()
+	gate := newOutageGate(clock.NewManual(noon), draining)
+	gate.rest.failed()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := gate.wait(ctx); !errors.Is(err, context.Canceled) {

@@ -23,12 +23,29 @@ type sender struct {
 	ledger    *ledger.Ledger
 	client    *tasks.Client
 	refunders map[tasks.Source]channel.Refunder
+	rests     map[tasks.Source]*rest
 	gate      *outageGate
 	calls     chan struct{} // bounds the calls under way in this process
 	timeout   time.Duration // bounds one call
 	clock     clock.Clock
 	metrics   *metrics
 	logger    *slog.Logger
+}
+
+// The rests of a channel that does not answer: it is left alone, so that its recovery is no storm, and its calls do not hold the tasks
+// of others for a timeout each.
+const (
+	channelFailuresMax = 5
+	channelRestMin     = time.Second
+	channelRestMax     = 30 * time.Second
+)
+
+func restsOf(refunders map[tasks.Source]channel.Refunder, now clock.Clock) map[tasks.Source]*rest {
+	rests := make(map[tasks.Source]*rest, len(refunders))
+	for source := range refunders {
+		rests[source] = &rest{clock: now, after: channelFailuresMax, shortest: channelRestMin, longest: channelRestMax}
+	}
+	return rests
 }
 
 // send pursues the ring's pending refunds and applies those that have ended. It returns errUnanswered, wrapped, while one has not.
@@ -115,6 +132,9 @@ func (s *sender) pursue(ctx context.Context, book int, id uuid.UUID, asked bool)
 	if refunder == nil {
 		return fmt.Errorf("channel %s: %w", order.Channel, errNoRule)
 	}
+	if left := s.rests[order.Channel].left(); left > 0 {
+		return fmt.Errorf("%w: %s does not answer and is left alone for %s", errUnanswered, order.Channel, left)
+	}
 	answer, err := s.call(ctx, refunder, *order, asked)
 	if err != nil {
 		return fmt.Errorf("%w: %s, number %s: %w", errUnanswered, order.Channel, order.Number, err)
@@ -135,15 +155,26 @@ func (s *sender) pursue(ctx context.Context, book int, id uuid.UUID, asked bool)
 	return err
 }
 
+// stateUnknown labels a call that told nothing.
+const stateUnknown channel.RefundState = "unknown"
+
 func (s *sender) call(ctx context.Context, refunder channel.Refunder, order tasks.RefundOrder, asked bool) (channel.RefundAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	begun := s.clock.Now()
 	answer, err := channel.Pursue(ctx, refunder, order, asked)
-	state := string(answer.State)
-	if err != nil {
-		state = "unknown"
+	state := answer.State
+	switch state {
+	case channel.RefundSucceeded, channel.RefundFailed, channel.RefundProcessing:
+	default:
+		state = stateUnknown
 	}
-	s.metrics.channelCalls.WithLabelValues(string(order.Channel), state).Observe(s.clock.Now().Sub(begun).Seconds())
+	if err != nil {
+		state = stateUnknown
+		s.rests[order.Channel].failed()
+	} else {
+		s.rests[order.Channel].succeeded()
+	}
+	s.metrics.channelCalls.WithLabelValues(string(order.Channel), string(state)).Observe(s.clock.Now().Sub(begun).Seconds())
 	return answer, err
 }

@@ -70,9 +70,9 @@ func New(ctx context.Context, config Config) (*Worker, error) {
 
 func (w *Worker) newObserver() *observer {
 	c := w.config
-	gate := &outageGate{clock: c.Clock, draining: w.draining}
-	sender := &sender{ledger: c.Ledger, client: c.Client, refunders: c.Refunders, gate: gate, calls: make(chan struct{}, c.ChannelCallsMax),
-		timeout: c.ChannelTimeout, clock: c.Clock, metrics: w.metrics, logger: c.Logger}
+	gate := newOutageGate(c.Clock, w.draining)
+	sender := &sender{ledger: c.Ledger, client: c.Client, refunders: c.Refunders, rests: restsOf(c.Refunders, c.Clock), gate: gate,
+		calls: make(chan struct{}, c.ChannelCallsMax), timeout: c.ChannelTimeout, clock: c.Clock, metrics: w.metrics, logger: c.Logger}
 	h := &handler{ledger: c.Ledger, bell: tasks.NewDoorbell(c.Redis), sender: sender, gate: gate, startsMax: c.StartsMax,
 		alone: make(chan struct{}, 1), metrics: w.metrics}
 	return &observer{handler: h, clock: c.Clock, metrics: w.metrics, logger: c.Logger}
