@@ -51,7 +51,7 @@ type collector struct {
 	redis  redis.UniversalClient
 	clock  clock.Clock
 	logger *slog.Logger
-	base   context.Context // values for the scrape, which brings none
+	base   func() context.Context // a scrape brings none
 
 	mu     sync.Mutex
 	read   time.Time
@@ -78,7 +78,7 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 }
 
 func (c *collector) readAll() []prometheus.Metric {
-	ctx, cancel := context.WithTimeout(c.base, collectTimeout)
+	ctx, cancel := context.WithTimeout(c.base(), collectTimeout)
 	defer cancel()
 	var fromRedis, fromPostgres []prometheus.Metric
 	var reading sync.WaitGroup

@@ -35,7 +35,7 @@ func benchmarkDrain(b *testing.B, pipelined, grouped bool) {
 		b.Fatal(err)
 	}
 	client := redis.NewClient(options)
-	defer client.Close()
+	b.Cleanup(func() { _ = client.Close() })
 	m := newMetrics(nil)
 	var inner redis.UniversalClient = client
 	if pipelined {

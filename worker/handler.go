@@ -116,6 +116,7 @@ func (h *handler) recordFailure(ctx context.Context, ring tasks.Ring, problem er
 	switch classOf(problem) {
 	case classOutage, classDraining, classNewer:
 		return // it cannot be told, or says nothing of the requests
+	default:
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()

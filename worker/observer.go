@@ -35,11 +35,12 @@ func (o *observer) ProcessTask(ctx context.Context, task *asynq.Task) error {
 	return answer(d, err)
 }
 
-// guarded turns a panic into an error.
+// guarded turns a panic into an error, and tells the requests' timelines of it.
 func (o *observer) guarded(ctx context.Context, d *delivery, payload []byte) (err error) {
 	defer func() {
 		if value := recover(); value != nil {
 			err = &panicError{value: value, stack: debug.Stack()}
+			o.handler.recordFailure(ctx, d.ring, err)
 		}
 	}()
 	return o.handler.serve(ctx, d, payload)

@@ -25,10 +25,10 @@ type Worker struct {
 	relay     *relay
 	collector *collector
 
-	base        context.Context // of handlers; ends after the servers have stopped
-	endBase     context.CancelCauseFunc
-	draining    chan struct{} // closed when the servers take no more tasks
-	relayCtx    context.Context
+	base        func() context.Context  // of handlers
+	endBase     context.CancelCauseFunc // called after the servers have stopped
+	draining    chan struct{}           // closed when the servers take no more tasks
+	runRelay    func()
 	endRelay    context.CancelFunc
 	relayRuns   sync.WaitGroup
 	shutdown    sync.Once
@@ -54,13 +54,15 @@ func New(ctx context.Context, config Config) (*Worker, error) {
 		return nil, err
 	}
 	w := &Worker{config: config, metrics: newMetrics(config.Registerer), state: stateNew, draining: make(chan struct{})}
-	w.base, w.endBase = context.WithCancelCause(context.WithoutCancel(ctx))
-	w.relayCtx, w.endRelay = context.WithCancel(w.base)
+	base, endBase := context.WithCancelCause(context.WithoutCancel(ctx))
+	relayCtx, endRelay := context.WithCancel(base)
+	w.base, w.endBase, w.endRelay = func() context.Context { return base }, endBase, endRelay
 	w.observer = w.newObserver()
 	w.newServers()
 	reader, bell := ledger.NewReader(config.Pool), w.observer.handler.bell
 	w.relay = &relay{ledger: config.Ledger, reader: reader, bell: bell, redis: config.Redis, interval: config.RelayInterval,
 		clock: config.Clock, metrics: w.metrics, logger: config.Logger}
+	w.runRelay = func() { w.relay.run(relayCtx) }
 	w.collector = &collector{ledger: config.Ledger, redis: config.Redis, clock: config.Clock, logger: config.Logger, base: w.base}
 	if config.Registerer != nil {
 		config.Registerer.MustRegister(w.collector)
@@ -87,7 +89,7 @@ func (w *Worker) newServers() {
 		for range c.Servers[queue] {
 			w.servers = append(w.servers, asynq.NewServerFromRedisClient(client, asynq.Config{
 				Concurrency:              c.Concurrency,
-				BaseContext:              func() context.Context { return w.base },
+				BaseContext:              w.base,
 				Queues:                   map[string]int{string(queue): 1},
 				TaskCheckInterval:        c.PollInterval,
 				DelayedTaskCheckInterval: time.Second, // asynq keeps retry times in whole seconds
@@ -140,10 +142,10 @@ func (w *Worker) Start() error {
 		}
 	}
 	if w.config.RelayInterval > 0 {
-		w.relayRuns.Go(func() { w.relay.run(w.relayCtx) })
+		w.relayRuns.Go(w.runRelay)
 	}
 	w.state = stateServing
-	w.config.Logger.LogAttrs(w.base, slog.LevelInfo, "worker serves", slog.Int("servers", len(w.servers)),
+	w.config.Logger.LogAttrs(w.base(), slog.LevelInfo, "worker serves", slog.Int("servers", len(w.servers)),
 		slog.Int("concurrency", w.config.Concurrency))
 	return nil
 }
