@@ -207,13 +207,20 @@ func (w *wire) up() {
 		if err != nil {
 			return
 		}
-		if typed && w.hears(message, from) {
+		if !typed && isCancel(message) || typed && w.hears(message, from) {
 			return
 		}
 		if _, err := w.far.Write(message); err != nil {
 			return
 		}
 	}
+}
+
+// isCancel says that a connection only carries the request to cancel another one. A driver sends one after a line that broke; a line
+// that broke does not carry it.
+func isCancel(first []byte) bool {
+	const cancelRequest = 80877102
+	return len(first) >= 8 && binary.BigEndian.Uint32(first[4:]) == cancelRequest
 }
 
 var writes = regexp.MustCompile(`^\s*(INSERT|UPDATE|DELETE|WITH \w+ AS \(\s*(INSERT|UPDATE|DELETE))`)
@@ -288,6 +295,8 @@ func (w *wire) down() {
 			return
 		}
 		ready, committed := message[0] == 'Z', message[0] == 'C' && bytes.HasPrefix(message[5:], []byte("COMMIT"))
+		// Asked before the client has the message: it may answer at once, and be a phase further.
+		ended := ready && w.is(phaseCommitting)
 		held = append(held, message...)
 		switch {
 		case w.is(phaseLocked) && w.cable.isArmed(lockUnanswered):
@@ -309,7 +318,7 @@ func (w *wire) down() {
 			return
 		}
 		held = held[:0]
-		if ready && w.is(phaseCommitting) {
+		if ended {
 			w.enter("")
 			if w.isLate() || w.breakAt(afterCommit) {
 				return
