@@ -155,7 +155,9 @@ func TestLinesAreAllocatedToTheLegsThatMayPayThem(t *testing.T) {
 	}
 	// 100.00 were paid for 110.00: l1 36.36, l2 54.55, l3 9.09. WeChat's 13.64 beyond l1 go to l2 and l3 as 50.00 of cash do.
 	zeros := func() []money.Amount { return make([]money.Amount, 2) }
-	fen := func(cash, wechat int64) []money.Amount { return []money.Amount{money.FromFen(cash), money.FromFen(wechat)} }
+	fen := func(cash, wechat int64) []money.Amount {
+		return []money.Amount{money.FromFen(cash), money.FromFen(wechat)}
+	}
 	want := []ledger.Line{
 		{ID: "l1", Kind: tasks.Virtual, Amount: yuan(t, "40.00"), Allocated: fen(0, 36_36), Refunded: zeros()},
 		{ID: "l2", Kind: tasks.Goods, Amount: yuan(t, "60.00"), Allocated: fen(42_86, 11_69), Refunded: zeros()},
