@@ -21,26 +21,33 @@ const (
 	dayPatience = 90 * time.Second
 )
 
-// playDay plays the plan with many producers, ends a worker and wipes Redis on the way, and waits until all is decided.
-func (r *run) playDay(ctx context.Context) error {
+// playMorning gives users what they will spend: what channels and campaigns have gathered over night comes in bulk.
+func (r *run) playMorning(ctx context.Context) error {
 	r.screen.title(fmt.Sprintf("A day: %s users, %s requests", grouped(r.config.Users), grouped(r.config.Requests)))
-	plan := NewPlan(PlanConfig{Seed: r.config.Seed, Users: r.config.Users, Requests: r.config.Requests, Books: r.client.Books(),
+	r.plan = NewPlan(PlanConfig{Seed: r.config.Seed, Users: r.config.Users, Requests: r.config.Requests, Books: r.client.Books(),
 		Date: r.today})
-	r.users = plan.Users
 	r.screen.line("  seed %d; %d producers ask through the Go client; %d worker processes apply", r.config.Seed, producersCount,
 		len(r.workers))
+	var asks []*Ask
+	for _, scene := range r.plan.Morning {
+		asks = append(asks, scene[0].Ask)
+	}
+	took, err := r.askAll(ctx, asks)
+	if err != nil {
+		return err
+	}
+	r.screen.line("  morning   %s recharges and rewards, asked in bulk, decided in %s", grouped(len(asks)), seconds(took))
+	return nil
+}
+
+// playDay plays the plan with many producers, ends a worker and wipes Redis on the way, and waits until all is decided.
+func (r *run) playDay(ctx context.Context) error {
+	requests := r.config.Requests - len(r.plan.Morning)
 	asking := &producers{client: r.client, record: r.record, clock: r.clock, pace: newPace(r.config.Rate), seed: r.config.Seed}
-	before := r.record.Tally().Asked
-	bar := r.screen.begin("asked", r.config.Requests)
+	bar := r.screen.begin("asked", requests)
 	defer bar.finish()
 	r.load.start()
-	if err := r.watch(ctx, bar, before, nil, func(ctx context.Context) error { return asking.play(ctx, plan.Morning) }); err != nil {
-		return err
-	}
-	if err := untilDecided(ctx, r.pool, r.clock, dayPoll, dayPatience, nil); err != nil {
-		return err
-	}
-	if err := r.watch(ctx, bar, before, r.mishaps(), func(ctx context.Context) error { return asking.play(ctx, plan.Day) }); err != nil {
+	if err := r.watch(ctx, bar, r.mishaps(requests), func(ctx context.Context) error { return asking.play(ctx, r.plan.Day) }); err != nil {
 		return err
 	}
 	bar.finish()
@@ -52,7 +59,7 @@ func (r *run) playDay(ctx context.Context) error {
 	if r.dayPace, err = readPace(ctx, r.pool, "day"); err != nil {
 		return err
 	}
-	r.screen.line("  decided   %s requests in %s", grouped(r.dayPace.Decided), seconds(r.dayPace.Took))
+	r.screen.line("  decided   %s requests, asked one by one, in %s", grouped(r.dayPace.Decided), seconds(r.dayPace.Took))
 	return nil
 }
 
@@ -62,16 +69,17 @@ type mishap struct {
 	happen func(context.Context) error
 }
 
-func (r *run) mishaps() []mishap {
+func (r *run) mishaps(requests int) []mishap {
 	if !r.config.Mishaps {
 		return nil
 	}
-	part := func(of float64) int { return int(of * float64(r.config.Requests)) }
+	part := func(of float64) int { return int(of * float64(requests)) }
 	return []mishap{{part(killAt), r.killWorker}, {part(wipeAt), r.wipeRedis}}
 }
 
-// watch runs work, shows how far the record is, and lets mishaps happen.
-func (r *run) watch(ctx context.Context, bar *bar, before int, mishaps []mishap, work func(context.Context) error) error {
+// watch runs work, shows how much was asked since, and lets mishaps happen.
+func (r *run) watch(ctx context.Context, bar *bar, mishaps []mishap, work func(context.Context) error) error {
+	before := r.record.Tally().Asked
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	done := make(chan error, 1)
@@ -105,12 +113,15 @@ func (r *run) killWorker(ctx context.Context) error {
 	if err := victim.Kill(); err != nil {
 		return err
 	}
+	next := "goes on"
 	if r.workers = r.workers[1:]; len(r.workers) == 0 {
-		err = r.startWorker()
+		if next, err = "is started", r.startWorker(); err != nil {
+			return err
+		}
 	}
-	r.screen.line("  ! %s killed with SIGKILL, while %s requests were undecided; %s goes on", victim.Name(), grouped(b.accepted),
-		r.workers[0].Name())
-	return err
+	r.screen.line("  ! %s killed with SIGKILL, while %s requests were undecided; %s %s", victim.Name(), grouped(b.accepted),
+		r.workers[0].Name(), next)
+	return nil
 }
 
 // wipeRedis loses every ring at once.
@@ -156,6 +167,7 @@ func (r *run) drain(ctx context.Context) error {
 // Pace is how fast requests were decided, and how long each waited for it.
 type Pace struct {
 	Decided       int
+	Commits       int           // that decided them
 	Took          time.Duration // from the first acceptance to the last outcome
 	P50, P99, Max time.Duration // from acceptance to being applied
 }
@@ -163,14 +175,14 @@ type Pace struct {
 // paceSQL leaves requests out of the latencies that were parked: they waited for another request, not for the system.
 const paceSQL = `
 WITH decided AS (
-    SELECT r.accepted_at, o.decided_at, extract(epoch FROM o.decided_at - r.accepted_at) * 1000 AS ms,
+    SELECT r.book, r.accepted_at, o.decided_at, extract(epoch FROM o.decided_at - r.accepted_at) * 1000 AS ms,
            o.result = 'applied' AND NOT EXISTS (
                SELECT FROM attempts a WHERE a.book = r.book AND a.request_id = r.id AND a.event = 'parked') AS timed
     FROM requests r
     JOIN outcomes o ON o.book = r.book AND o.request_id = r.id
     WHERE r.producer = $1
 )
-SELECT count(*), coalesce(extract(epoch FROM max(decided_at) - min(accepted_at)) * 1000, 0),
+SELECT count(*), count(DISTINCT (book, decided_at)), coalesce(extract(epoch FROM max(decided_at) - min(accepted_at)) * 1000, 0),
        coalesce(percentile_disc(0.5) WITHIN GROUP (ORDER BY ms) FILTER (WHERE timed), 0),
        coalesce(percentile_disc(0.99) WITHIN GROUP (ORDER BY ms) FILTER (WHERE timed), 0),
        coalesce(max(ms) FILTER (WHERE timed), 0)
@@ -180,7 +192,7 @@ FROM decided`
 func readPace(ctx context.Context, pool *pgxpool.Pool, producer string) (Pace, error) {
 	var p Pace
 	var took, p50, p99, longest float64 // milliseconds
-	if err := pool.QueryRow(ctx, paceSQL, producer).Scan(&p.Decided, &took, &p50, &p99, &longest); err != nil {
+	if err := pool.QueryRow(ctx, paceSQL, producer).Scan(&p.Decided, &p.Commits, &took, &p50, &p99, &longest); err != nil {
 		return Pace{}, fmt.Errorf("measure the pace: %w", err)
 	}
 	ms := func(f float64) time.Duration { return time.Duration(f * float64(time.Millisecond)) }

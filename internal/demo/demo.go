@@ -21,7 +21,7 @@ var ErrNotSo = errors.New("the books are not what the producers' record says")
 
 // dayRingAfter is how long the relay leaves a fresh request of the day to its first ring: short, so that what a killed worker had in
 // hand is not waited for. The night's backlog takes longer than that without anything being lost.
-const dayRingAfter = 3 * time.Second
+const dayRingAfter = 2 * time.Second
 
 // Config says what a run of the demo does.
 type Config struct {
@@ -60,7 +60,7 @@ type run struct {
 	record  *Record
 	load    load
 	today   time.Time
-	users   []string // of the day
+	plan    *Plan // of the day
 	workers []Worker
 	told    int // steps of the story
 
@@ -110,6 +110,7 @@ func (r *run) playAll(ctx context.Context) error {
 		play   func(context.Context) error
 	}{
 		{tasks.ClientConfig{Producer: "story"}, r.tellStory},
+		{tasks.ClientConfig{Producer: "morning"}, r.playMorning},
 		{tasks.ClientConfig{Producer: "day", RingAfter: dayRingAfter}, r.playDay},
 		{tasks.ClientConfig{Producer: "night"}, r.playNight},
 	} {

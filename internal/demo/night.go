@@ -31,9 +31,11 @@ func (r *run) playNight(ctx context.Context) error {
 	r.screen.title(fmt.Sprintf("A night: a sweep over %s enrolled users", grouped(r.config.Enrolled)))
 	date := clock.BusinessDate(r.today)
 	asks, keeps := r.evening()
-	if err := r.enrolAll(ctx, asks); err != nil {
+	prepared, err := r.askAll(ctx, asks)
+	if err != nil {
 		return err
 	}
+	r.screen.line("  evening   %s enrolments and recharges, asked in bulk, decided in %s", grouped(len(asks)), seconds(prepared))
 	sweep := r.sweepAsk(date, keeps)
 	want := len(sweep.Effects) / 2
 	bar := r.screen.begin("swept", want)
@@ -41,7 +43,7 @@ func (r *run) playNight(ctx context.Context) error {
 	began := r.clock.Now()
 	asking := &producers{client: r.client, record: r.record, clock: r.clock}
 	asking.ask(ctx, Turn{Ask: sweep})
-	err := untilDecided(ctx, r.pool, r.clock, dayPoll, dayPatience, func(backlog) {
+	err = untilDecided(ctx, r.pool, r.clock, dayPoll, dayPatience, func(backlog) {
 		if swept, _, err := r.swept(ctx, date); err == nil {
 			bar.set(swept)
 		}
@@ -64,7 +66,7 @@ func (r *run) evening() (asks []*Ask, keeps map[string]int64) {
 	rng := rand.New(rand.NewPCG(r.config.Seed, 2))
 	at := r.today.Truncate(time.Second)
 	keeps = map[string]int64{}
-	users := slices.Clone(r.users)
+	users := slices.Clone(r.plan.Users)
 	for i := len(users); i < r.config.Enrolled; i++ {
 		id := fmt.Sprintf("i%06d", i)
 		users = append(users, id)
@@ -83,20 +85,18 @@ func (r *run) evening() (asks []*Ask, keeps map[string]int64) {
 	return asks, keeps
 }
 
-// enrolAll asks in large chunks and waits until all is applied.
-func (r *run) enrolAll(ctx context.Context, asks []*Ask) error {
+// askAll asks in large chunks, waits until all is decided, and says how long that took.
+func (r *run) askAll(ctx context.Context, asks []*Ask) (time.Duration, error) {
 	began := r.clock.Now()
 	asking := &producers{client: r.client, record: r.record, clock: r.clock}
-	chunks := slices.Collect(slices.Chunk(asks, chunkMax))
-	next := make(chan []*Ask, len(chunks))
-	for _, chunk := range chunks {
+	next := make(chan []*Ask, len(asks)/chunkMax+1)
+	for chunk := range slices.Chunk(asks, chunkMax) {
 		next <- chunk
 	}
 	close(next)
-	bar := r.screen.begin("enrolled", len(asks))
+	bar := r.screen.begin("asked", len(asks))
 	defer bar.finish()
-	before := r.record.Tally().Asked
-	err := r.watch(ctx, bar, before, nil, func(ctx context.Context) error {
+	err := r.watch(ctx, bar, nil, func(ctx context.Context) error {
 		errs := make([]error, chunkProducers)
 		var running sync.WaitGroup
 		for i := range errs {
@@ -112,15 +112,11 @@ func (r *run) enrolAll(ctx context.Context, asks []*Ask) error {
 		return errors.Join(errs...)
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	bar.finish()
-	if err := r.drain(ctx); err != nil {
-		return err
-	}
-	took := r.clock.Now().Sub(began)
-	r.screen.line("  prepared  %s enrolments and recharges, in rings of up to %d, in %s", grouped(len(asks)), tasks.RingIDsMax, seconds(took))
-	return nil
+	err = r.drain(ctx)
+	return r.clock.Now().Sub(began), err
 }
 
 // sweepAsk asks for a night's sweep. What it must move is worked out from the record: all that a user has above keep.

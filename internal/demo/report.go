@@ -83,6 +83,7 @@ func (r *run) printSpeed() {
 	row := func(name, value string) { r.screen.line("  %-34s %11s", name, value) }
 	r.screen.line("")
 	row("the day's requests/s", grouped(perSecond(r.dayPace.Decided, r.dayPace.Took)))
+	row("  requests/commit", fmt.Sprintf("%.1f", float64(r.dayPace.Decided)/float64(max(r.dayPace.Commits, 1))))
 	row("  from accepted to applied, p50", milliseconds(r.dayPace.P50))
 	row("  p99", milliseconds(r.dayPace.P99))
 	row("  longest, over kill and wipe", milliseconds(r.dayPace.Max))
