@@ -162,3 +162,38 @@ func TestNightOfManyPartsSweepsEveryUserOnce(t *testing.T) {
 	b.Settle(t)
 	b.Expect(t, ledger.UserCash("u0"), "0.00")
 }
+
+// T5: a channel that answers a refund twice moves its money once. An answer that contradicts the first one is recorded, and moves nothing.
+func TestSecondAnswerOfAChannelMovesNothing(t *testing.T) {
+	t.Parallel()
+	for _, first := range []tasks.RefundEnd{tasks.RefundSucceeded, tasks.RefundFailed} {
+		b := ledgertest.Open(t)
+		ledgertest.Applied(t, b.Do(t, ledgertest.Payment("o1", "u1", ledgertest.Leg(tasks.SourceWeChat, "20.00")),
+			ledgertest.Refund("rf1", "o1", "u1", "6.00"))...)
+		b.Settle(t)
+		answer := answerTo(t, b.DB)
+		answer.Result = first
+		ledgertest.Applied(t, b.Do(t, answer, answer)...)
+		refunding, clearing := b.Balance(t, ledger.ChannelRefunding(tasks.SourceWeChat)), b.Balance(t, ledger.ChannelClearing(tasks.SourceWeChat))
+		other := *answer
+		other.Result = tasks.RefundSucceeded
+		if first == tasks.RefundSucceeded {
+			other.Result = tasks.RefundFailed
+		}
+		receipt := b.Accept(t, &other)[0]
+		if receipt.Status != tasks.Conflicting {
+			t.Errorf("after %s, %s is %s", first, other.Result, receipt.Status)
+		}
+		ledgertest.Applied(t, b.Apply(t, receipt)...)
+		b.Expect(t, ledger.ChannelRefunding(tasks.SourceWeChat), refunding.String())
+		b.Expect(t, ledger.ChannelClearing(tasks.SourceWeChat), clearing.String())
+		want := "0.00"
+		if first == tasks.RefundFailed { // without consent the money waits for a person
+			want = "6.00"
+			if n := count(t, b.DB, "SELECT count(*) FROM cases WHERE amount_fen = 600"); n != 1 {
+				t.Errorf("%d cases ask a person, want 1", n)
+			}
+		}
+		b.Expect(t, ledger.ChannelRefunding(tasks.SourceWeChat), want)
+	}
+}

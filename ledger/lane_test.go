@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -303,4 +304,36 @@ func TestPolicyThatCannotCountIsNotSet(t *testing.T) {
 	if _, version, err := b.Reader.Policy(t.Context()); err != nil || version != 0 {
 		t.Errorf("version %d, %v", version, err)
 	}
+}
+
+// T58: callers give up at any moment. Whoever was told that nothing was done finds nothing done later, and no connection stays taken.
+func TestCallersWhoGiveUpAtAnyMomentAreToldTheTruth(t *testing.T) {
+	t.Parallel()
+	b := ledgertest.Open(t)
+	receipts := rewards(t, b, "u1", 150)
+	gone := make([]bool, len(receipts))
+	var applying sync.WaitGroup
+	for i, receipt := range receipts {
+		applying.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.IntN(20_000))*time.Microsecond)
+			defer cancel()
+			answers, err := b.Ledger.Apply(ctx, receipt.Book, receipt.ID)
+			gone[i] = errors.Is(err, context.DeadlineExceeded)
+			if err == nil && answers[0].Fate != ledger.Decided || err != nil && !gone[i] {
+				t.Errorf("%+v, %v", answers, err)
+			}
+		})
+	}
+	applying.Wait()
+	for i, receipt := range receipts {
+		decided := count(t, b.DB, "SELECT count(*) FROM outcomes WHERE request_id = $1", receipt.ID) == 1
+		if decided == gone[i] {
+			t.Errorf("%s: its caller was sent away: %t, it is decided: %t", receipt.Key, gone[i], decided)
+		}
+	}
+	if n := b.DB.Pool.Stat().AcquiredConns(); n != 0 {
+		t.Errorf("%d connections are still taken", n)
+	}
+	ledgertest.Applied(t, b.Apply(t, receipts...)...)
+	b.Expect(t, ledger.UserReward("u1"), "150.00")
 }

@@ -150,3 +150,61 @@ func TestPayloadOfAStoredRequestIsLoaded(t *testing.T) {
 		t.Errorf("error is %v, want ErrNotFound", err)
 	}
 }
+
+// T47: a transaction with the earlier id commits after the relay has passed. A relay that remembers where it was would miss it.
+func TestRequestThatIsCommittedLateIsClaimedAllTheSame(t *testing.T) {
+	t.Parallel()
+	b := ledgertest.Open(t)
+	tx, err := b.DB.Pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	early, err := b.Client.EnqueueTx(t.Context(), tx, ledgertest.Reward("early", "u1", "1.00"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := b.Accept(t, ledgertest.Reward("late", "u1", "1.00"))
+	claim := func() []tasks.Bell {
+		if _, err := b.Ledger.MakeAllDue(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		bells, err := b.Ledger.ClaimDue(t.Context(), 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bells
+	}
+	if bells := claim(); len(bells) != 1 || bells[0].ID != late[0].ID {
+		t.Errorf("claimed %+v, want the one that is committed", bells)
+	}
+	ledgertest.Applied(t, b.Apply(t, late...)...)
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if bells := claim(); len(bells) != 1 || bells[0].ID != early[0].ID {
+		t.Errorf("claimed %+v, want the one that was late", bells)
+	}
+	ledgertest.Applied(t, b.Apply(t, early...)...)
+}
+
+// T43: asynq's archive forgets beyond 10,000. Dead requests are in PostgreSQL, all of them.
+func TestEveryDeadRequestIsListed(t *testing.T) {
+	t.Parallel()
+	const dead = 10_001
+	b := ledgertest.Open(t)
+	payloads := make([]tasks.Payload, dead)
+	for i := range payloads {
+		payloads[i] = ledgertest.Reward(fmt.Sprint("w", i), "u1", "1.00")
+	}
+	b.Accept(t, payloads...)
+	if _, err := b.DB.Owner.Exec(t.Context(), "UPDATE pending SET state = 'dead', last_error = 'broken'"); err != nil {
+		t.Fatal(err)
+	}
+	letters, err := b.Reader.Dead(t.Context(), dead+1)
+	if err != nil || len(letters) != dead {
+		t.Fatalf("%d of %d dead requests are listed, %v", len(letters), dead, err)
+	}
+	if letters, err = b.Reader.Dead(t.Context(), 3); err != nil || len(letters) != 3 || letters[0].Key == "" {
+		t.Errorf("%+v, %v", letters, err)
+	}
+}

@@ -26,7 +26,7 @@ const (
 // FieldError refuses a request for one of its fields. Nothing was stored.
 type FieldError struct {
 	Field   string // as on the wire, e.g. legs[0].amount; "payload" when it is no field's fault
-	Problem string // what is wrong with the value, e.g. `is "1e-30", in exponent notation`
+	Problem string // what is wrong with the value, e.g. `is "1e-30", which is in exponent notation`
 	Allowed string // what would be accepted
 }
 
@@ -138,7 +138,7 @@ func (c *fieldCheck) date(field, value string) {
 func fieldErrorOf(field string, err error) error {
 	var bad *money.Error
 	if errors.As(err, &bad) {
-		return &FieldError{Field: field, Problem: "is " + quote(bad.Value) + ", " + bad.Problem, Allowed: amountAllowed}
+		return &FieldError{Field: field, Problem: "is " + quote(bad.Value) + ", which " + bad.Problem, Allowed: amountAllowed}
 	}
 	return fmt.Errorf("%s: %w", field, err)
 }
