@@ -217,3 +217,42 @@ func TestPostgresThatCrashesUnderLoadLosesNothingAndDoublesNothing(t *testing.T)
 		t.Error("no producer noticed the crashes: they prove nothing")
 	}
 }
+
+// watchfulChannel looks, whenever it is called, whether somebody holds a transaction open for it.
+type watchfulChannel struct {
+	channel.Refunder
+	s      *stack
+	t      *testing.T
+	calls  atomic.Int64
+	waited atomic.Int64 // calls during which a transaction was open
+}
+
+func (c *watchfulChannel) Refund(ctx context.Context, order tasks.RefundOrder) (channel.RefundAnswer, error) {
+	c.calls.Add(1)
+	if c.s.count(c.t, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'") != 0 {
+		c.waited.Add(1)
+	}
+	return c.Refunder.Refund(ctx, order)
+}
+
+// T57: a channel may take minutes to answer. Nothing is locked meanwhile.
+func TestChannelIsCalledOutsideAnyTransaction(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, pgtest.New(t))
+	watchful := &watchfulChannel{Refunder: channel.NewSimulator(channel.SimulatorConfig{}), s: s, t: t}
+	s.startWorker(t, s.db.Pool, func(c *worker.Config) {
+		for source := range c.Refunders {
+			c.Refunders[source] = watchful
+		}
+	})
+	s.accept(t, ledgertest.Payment("o1", "u1", ledgertest.Leg(tasks.SourceWeChat, "20.00")))
+	s.settled(t, 1)
+	for i := range 10 { // one at a time: what is open then is open for the channel
+		s.accept(t, ledgertest.Refund(fmt.Sprint("f", i), "o1", "u1", "2.00"))
+		s.settled(t, 1+3*(i+1))
+	}
+	if watchful.calls.Load() != 10 || watchful.waited.Load() != 0 {
+		t.Errorf("the channel was called %d times for 10 refunds, %d times inside a transaction", watchful.calls.Load(), watchful.waited.Load())
+	}
+	s.expectBalance(t, ledger.ChannelClearing(tasks.SourceWeChat), "0.00")
+}
