@@ -91,7 +91,7 @@ func withDefaults(c Config) Config {
 		c.BatchMax = 1000
 	}
 	if c.LingerMax == 0 {
-		c.LingerMax = 25 * time.Millisecond
+		c.LingerMax = 10 * time.Millisecond
 	}
 	if c.LingerFull == 0 {
 		c.LingerFull = 500

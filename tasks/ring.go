@@ -9,7 +9,8 @@ import (
 	"github.com/hibiken/asynq"
 )
 
-// ringVersion is the version of the ring's encoding that this code writes. A worker reads its own and the one before.
+// ringVersion is the version of the ring's encoding that this code writes. A worker reads its own and the one before. scanRing knows it
+// as text.
 const ringVersion = 1
 
 // Ring is what an asynq task says: requests of one book and kind are due. The kind is the task's type.
@@ -55,9 +56,12 @@ func ParseRing(taskType string, payload []byte) (Ring, error) {
 	if !kind.Known() {
 		return Ring{}, fmt.Errorf("%w: type %s is unknown", ErrMalformedRing, quote(taskType))
 	}
-	var wire ringWire
-	if err := json.Unmarshal(payload, &wire); err != nil {
-		return Ring{}, fmt.Errorf("%w: %v", ErrMalformedRing, err)
+	wire, scanned := scanRing(payload)
+	if !scanned {
+		wire = ringWire{}
+		if err := json.Unmarshal(payload, &wire); err != nil {
+			return Ring{}, fmt.Errorf("%w: %v", ErrMalformedRing, err)
+		}
 	}
 	switch {
 	case wire.Version > ringVersion:

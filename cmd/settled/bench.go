@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +18,7 @@ type benchCommand struct {
 
 	Row    []string `placeholder:"NAME" help:"Measure only this row; may be repeated. See below for the names."`
 	Rounds int      `default:"3" placeholder:"N" help:"Rounds of each row (default ${default})."`
-	Books  int      `default:"4" placeholder:"N" help:"Books of the run's ledgers (default ${default})."`
+	Books  int      `placeholder:"N" help:"Books of the run's ledgers, 1 to 64 (default: one for each of this machine's cores, 2 to 8)."`
 	Scale  float64  `default:"1" placeholder:"X" help:"Multiply the rows' sizes (default ${default}); 0.1 tries the command out."`
 	JSON   bool     `name:"json" help:"Print JSON."`
 }
@@ -44,7 +45,7 @@ func (c *benchCommand) Run(ctx context.Context, p *Program) (err error) {
 			return &usageError{problem: fmt.Sprintf("--row is %q; allowed: %s", row, strings.Join(bench.Rows(), ", "))}
 		}
 	}
-	if c.Rounds < 1 || c.Rounds > 100 || c.Books < 1 || c.Books > 64 || c.Scale <= 0 || c.Scale > 10 {
+	if c.Rounds < 1 || c.Rounds > 100 || c.Books < 0 || c.Books > 64 || c.Scale <= 0 || c.Scale > 10 {
 		return &usageError{problem: "--rounds, --books or --scale is out of range; allowed: 1 to 100, 1 to 64, above 0 up to 10"}
 	}
 	stack, err := devstack.Start(ctx, devstack.Options{DatabaseURL: c.DatabaseURL, RedisURL: c.RedisURL,
@@ -61,7 +62,7 @@ func (c *benchCommand) Run(ctx context.Context, p *Program) (err error) {
 		fmt.Fprintln(p.Stderr, line)
 	}
 	report, err := bench.Run(ctx, bench.Options{DatabaseURL: stack.Postgres.URL, RedisURL: stack.Redis.URL, Rounds: c.Rounds,
-		Books: c.Books, Scale: c.Scale, Rows: c.Row, Progress: p.Stderr})
+		Books: cmp.Or(c.Books, localBooks()), Scale: c.Scale, Rows: c.Row, Progress: p.Stderr})
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func (c *demoCommand) Run(ctx context.Context, p *Program) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, place.Remove(context.WithoutCancel(ctx))) }()
-	books, err := migrate(ctx, place.DatabaseURL, booksDefault, nil)
+	books, err := migrate(ctx, place.DatabaseURL, localBooks(), nil)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ type devCommand struct {
 	redisFlags
 
 	Fast          bool   `help:"Give up PostgreSQL's durability for speed: for tests, which lose nothing by a crash."`
-	Books         int    `default:"4" placeholder:"N" help:"Books of the ledger (default ${default}). Not with CMD."`
+	Books         int    `placeholder:"N" help:"Books of the ledger (default: one for each of this machine's cores, 2 to 8). Not with CMD."`
 	Listen        string `setting:"SETTLED_LISTEN" default:"127.0.0.1:0" placeholder:"ADDRESS" help:"Where to serve the API; port 0 is a free one (default ${default}). Not with CMD."`
 	MetricsListen string `name:"metrics-listen" setting:"SETTLED_METRICS_LISTEN" default:"127.0.0.1:0" placeholder:"ADDRESS" help:"Where to serve /metrics (default ${default}). Not with CMD."`
 	LogLevel      string `name:"log-level" setting:"SETTLED_LOG_LEVEL" default:"warn" placeholder:"LEVEL" help:"debug, info, warn or error (default ${default}). Not with CMD."`
@@ -84,7 +85,7 @@ func (c *devCommand) Run(ctx context.Context, p *Program) (err error) {
 
 // runSystem runs every process of the system in this one.
 func (c *devCommand) runSystem(ctx context.Context, p *Program, stack *devstack.Stack) error {
-	if _, err := migrate(ctx, stack.Postgres.URL, c.Books, nil); err != nil {
+	if _, err := migrate(ctx, stack.Postgres.URL, cmp.Or(c.Books, localBooks()), nil); err != nil {
 		return err
 	}
 	to := connection{databaseFlags{DatabaseURL: stack.Postgres.URL}, redisFlags{RedisURL: stack.Redis.URL}, nil}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/settled-dev/settled/internal/postgres"
@@ -10,6 +11,10 @@ import (
 
 // booksDefault is the number of books of a new ledger: enough lanes to keep a PostgreSQL of some cores busy.
 const booksDefault = 4
+
+// localBooks is the number of books of a ledger on a PostgreSQL of this machine: a lane a core, and two at least, so that transfers
+// between books happen (docs/adr/0009).
+func localBooks() int { return min(max(2, runtime.NumCPU()), 8) }
 
 type migrateCommand struct {
 	databaseFlags
@@ -20,8 +25,8 @@ type migrateCommand struct {
 // Help is shown below the command's summary.
 func (migrateCommand) Help() string {
 	return `May run twice and at the same time as others, and while the system runs. DATABASE_URL's user owns the tables, and must be ` +
-		`allowed to create a role. A user lives in one book; each book is applied by one lane at a time, so more books use more cores ` +
-		`of PostgreSQL. Example:
+		`allowed to create a role. A user lives in one book; each book is applied by one lane at a time, so as many books ` +
+		`as PostgreSQL has cores is a good number. Example:
 
     $ settled migrate
     00001_books.sql  38 ms

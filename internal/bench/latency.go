@@ -20,6 +20,7 @@ type latencies struct {
 	took          time.Duration
 	p50, p99      time.Duration // accepted to decided, by PostgreSQL's clock
 	bareCommitP99 time.Duration
+	batch         float64 // requests in a batch, on average
 }
 
 const latencySQL = `
@@ -59,6 +60,7 @@ func measureLatency(ctx context.Context, e *environment, o *orders, perSecond in
 		}
 		return s.decided(ctx, len(payloads))
 	})
+	l.batch = s.batchSize()
 	if err := errors.Join(err, s.stop(ctx)); err != nil {
 		return l, err
 	}

@@ -161,8 +161,8 @@ func (r *run) latency(ctx context.Context, e *environment, o *orders, single *Ro
 	if err != nil {
 		return err
 	}
-	row.Note = fmt.Sprintf("p50 %.1f ms, p99 %.1f ms; a bare commit's p99 is %.1f ms", milliseconds(l.p50), milliseconds(l.p99),
-		milliseconds(l.bareCommitP99))
+	row.Note = fmt.Sprintf("p50 %.1f ms, p99 %.1f ms, %.0f requests in a batch; a bare commit's p99 is %.1f ms", milliseconds(l.p50),
+		milliseconds(l.p99), l.batch, milliseconds(l.bareCommitP99))
 	row.judge(l.p50 < 15*time.Millisecond && l.p99 < max(50*time.Millisecond, 3*l.bareCommitP99))
 	r.add(row)
 	return nil
