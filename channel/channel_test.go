@@ -40,9 +40,9 @@ func (r *refunder) Refund(_ context.Context, order tasks.RefundOrder) (channel.R
 	return r.refund(order)
 }
 
-func (r *refunder) Query(_ context.Context, number string) (channel.RefundAnswer, error) {
-	r.calls = append(r.calls, "query "+number)
-	return r.query(number)
+func (r *refunder) Query(_ context.Context, order tasks.RefundOrder) (channel.RefundAnswer, error) {
+	r.calls = append(r.calls, "query "+order.Number)
+	return r.query(order.Number)
 }
 
 func TestChannelIsQueriedBeforeARefundIsRepeated(t *testing.T) {
@@ -145,7 +145,7 @@ func TestSimulatorsOfAllProcessesAnswerAlike(t *testing.T) {
 		if first != again || errors.Is(err, channel.ErrNoReply) != errors.Is(againErr, channel.ErrNoReply) {
 			t.Fatalf("%s: %+v, %v at one and %+v, %v at the other", order.Number, first, err, again, againErr)
 		}
-		ended, err2 := one.Query(t.Context(), order.Number)
+		ended, err2 := one.Query(t.Context(), order)
 		if err2 != nil || ended.State == channel.RefundProcessing || err == nil && first.State != channel.RefundProcessing && first != ended {
 			t.Fatalf("%s: first %+v, then %+v, %v", order.Number, first, ended, err2)
 		}
@@ -177,7 +177,7 @@ func TestSimulatorWithoutFaultsPaysEveryRefund(t *testing.T) {
 func TestSimulatorKnowsOnlyTheNumbersItWasAskedFor(t *testing.T) {
 	t.Parallel()
 	s := channel.NewSimulator(channel.SimulatorConfig{})
-	if _, err := s.Query(t.Context(), "rf01"); !errors.Is(err, channel.ErrUnknownNumber) {
+	if _, err := s.Query(t.Context(), refundOrder("rf01")); !errors.Is(err, channel.ErrUnknownNumber) {
 		t.Errorf("query before the refund: %v, want %v", err, channel.ErrUnknownNumber)
 	}
 	for range 2 {
@@ -185,7 +185,7 @@ func TestSimulatorKnowsOnlyTheNumbersItWasAskedFor(t *testing.T) {
 			t.Errorf("refund: %v", err)
 		}
 	}
-	if _, err := s.Query(t.Context(), "rf01"); err != nil {
+	if _, err := s.Query(t.Context(), refundOrder("rf01")); err != nil {
 		t.Errorf("query after the refund: %v", err)
 	}
 	if got, want := s.Calls("rf01"), (channel.Calls{Refunds: 2, Queries: 1}); got != want {

@@ -30,9 +30,9 @@ type RefundAnswer struct {
 type Refunder interface {
 	// Refund asks the channel to pay a refund. An error means that it is not known whether the channel took the order.
 	Refund(ctx context.Context, order tasks.RefundOrder) (RefundAnswer, error)
-	// Query asks what became of a refund. It returns ErrUnknownNumber when the channel says that it has never seen the number; any
-	// other error means that nothing is known.
-	Query(ctx context.Context, number string) (RefundAnswer, error)
+	// Query asks what became of a refund; order is the same as Refund's, because channels want more than the number to find it. It
+	// returns ErrUnknownNumber when the channel says that it has never seen the number; any other error means that nothing is known.
+	Query(ctx context.Context, order tasks.RefundOrder) (RefundAnswer, error)
 }
 
 // ErrUnknownNumber is returned by Query when the channel has never seen a refund number: the refund may be asked for under it.
@@ -43,7 +43,7 @@ var ErrUnknownNumber = errors.New("channel has never seen this refund number")
 // again later.
 func Pursue(ctx context.Context, refunder Refunder, order tasks.RefundOrder, asked bool) (RefundAnswer, error) {
 	if asked {
-		answer, err := refunder.Query(ctx, order.Number)
+		answer, err := refunder.Query(ctx, order)
 		if !errors.Is(err, ErrUnknownNumber) {
 			return answer, err
 		}

@@ -80,20 +80,20 @@ func (s *Simulator) Refund(ctx context.Context, order tasks.RefundOrder) (Refund
 }
 
 // Query implements Refunder. It returns ErrUnknownNumber for numbers that this simulator was not asked for.
-func (s *Simulator) Query(ctx context.Context, number string) (RefundAnswer, error) {
+func (s *Simulator) Query(ctx context.Context, order tasks.RefundOrder) (RefundAnswer, error) {
 	if err := ctx.Err(); err != nil {
 		return RefundAnswer{}, err
 	}
 	s.mu.Lock()
-	known := s.find(number)
+	known := s.find(order.Number)
 	if known != nil {
 		known.calls.Queries++
 	}
 	s.mu.Unlock()
 	if known == nil {
-		return RefundAnswer{}, fmt.Errorf("query %s: %w", number, ErrUnknownNumber)
+		return RefundAnswer{}, fmt.Errorf("query %s: %w", order.Number, ErrUnknownNumber)
 	}
-	return fateOf(number).answer(s.config), nil
+	return fateOf(order.Number).answer(s.config), nil
 }
 
 // Calls tells how often the simulator was asked about a number that it remembers.

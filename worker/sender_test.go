@@ -87,7 +87,7 @@ func (c *scriptedChannel) Refund(ctx context.Context, order tasks.RefundOrder) (
 	return c.refund(ctx, order.Number)
 }
 
-func (c *scriptedChannel) Query(context.Context, string) (channel.RefundAnswer, error) {
+func (c *scriptedChannel) Query(context.Context, tasks.RefundOrder) (channel.RefundAnswer, error) {
 	c.note("query")
 	return channel.RefundAnswer{State: channel.RefundSucceeded}, nil
 }

@@ -112,11 +112,11 @@ func (c *shyChannel) Refund(ctx context.Context, order tasks.RefundOrder) (chann
 	return c.Refunder.Refund(ctx, order)
 }
 
-func (c *shyChannel) Query(ctx context.Context, number string) (channel.RefundAnswer, error) {
+func (c *shyChannel) Query(ctx context.Context, order tasks.RefundOrder) (channel.RefundAnswer, error) {
 	if !c.answers.Load() {
 		return channel.RefundAnswer{}, errShy
 	}
-	return c.Refunder.Query(ctx, number)
+	return c.Refunder.Query(ctx, order)
 }
 
 // T41: Redis is wiped while tasks wait, are worked on, and are to be retried. Every accepted request is applied, once.

@@ -15,7 +15,7 @@ var rooms = map[string]struct {
 }{
 	"cmd": {
 		[]string{
-			"intake", "worker", "scheduler", "console", "wallet", "refund", "wealth", "settlement", "channel",
+			"intake", "worker", "scheduler", "console", "webhook", "wallet", "refund", "wealth", "settlement", "channel",
 			"ledger", "tasks", "money", "internal", "internal/rules", "internal/bench", "internal/demo",
 		},
 		"the binary wires the rooms together",
@@ -25,17 +25,17 @@ var rooms = map[string]struct {
 		"one list of all rules, for the processes that apply them",
 	},
 	"internal/bench": {
-		[]string{"worker", "ledger", "tasks", "money", "internal", "internal/rules"},
+		[]string{"intake", "worker", "channel", "ledger", "tasks", "money", "internal", "internal/rules"},
 		"it measures the parts as the binary wires them",
 	},
 	"internal/demo": {
-		[]string{"worker", "wallet", "refund", "wealth", "channel", "ledger", "tasks", "money", "internal", "internal/rules"},
+		[]string{"intake", "worker", "wallet", "refund", "wealth", "channel", "ledger", "tasks", "money", "internal", "internal/rules"},
 		"it plays a producer, and judges the books from outside",
 	},
 	"internal/proof": {
 		[]string{
-			"cmd", "intake", "worker", "scheduler", "wallet", "refund", "wealth", "channel", "ledger", "tasks", "money", "internal",
-			"internal/rules",
+			"cmd", "intake", "worker", "scheduler", "webhook", "wallet", "refund", "wealth", "channel", "ledger", "tasks", "money",
+			"internal", "internal/rules",
 		},
 		"its tests run the whole system",
 	},
@@ -46,6 +46,7 @@ var rooms = map[string]struct {
 	"intake":     {belowTheDoors, "a front door verifies and accepts; doors do not call each other"},
 	"worker":     {belowTheDoors, "the worker carries requests to the rules; it does not know who asked"},
 	"scheduler":  {belowTheDoors, "the scheduler asks for work as any producer does"},
+	"webhook":    {belowTheDoors, "it tells producers what became of their requests; it decides nothing"},
 	"console":    {belowTheDoors, "the console reads what the rooms below it store"},
 	"wallet":     {belowTheRules, "a business's rules do not depend on another's; what they share is the ledger's"},
 	"refund":     {belowTheRules, "a business's rules do not depend on another's; what they share is the ledger's"},
@@ -58,7 +59,7 @@ var rooms = map[string]struct {
 	"internal":   {nil, "plumbing knows no room, so that every room may use it"},
 	"dashboards": {
 		[]string{
-			"cmd", "intake", "worker", "scheduler", "console", "wallet", "refund", "wealth", "settlement", "channel",
+			"cmd", "intake", "worker", "scheduler", "console", "webhook", "wallet", "refund", "wealth", "settlement", "channel",
 			"ledger", "tasks", "money", "internal", "internal/rules",
 		},
 		"its tests compare the dashboards with every room's metrics",

@@ -1,0 +1,69 @@
+package simulate
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/money"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// Message is a notice as it goes over the wire to the merchant, by POST.
+type Message struct {
+	Header http.Header // with its Content-Type
+	Body   []byte
+}
+
+// Dialect is how one channel speaks: the formats, signatures and answers of its side. It holds the channel's private keys and the
+// merchant's public ones. Its methods may be called at the same time.
+type Dialect interface {
+	Source() tasks.Source
+	// MerchantSettings writes what a merchant gets when it signs up (key and certificate files, in the directory) and returns the
+	// settings, JSON, that the channel's own package loads from there; baseURL is where Handler is served.
+	MerchantSettings(dir, baseURL string) ([]byte, error)
+	// Notice words and signs what happened. The same notice is signed anew at each delivery.
+	Notice(notice channel.Notice, now time.Time) (Message, error)
+	// Acknowledged says whether the merchant's answer ends the deliveries.
+	Acknowledged(status int, body []byte) bool
+	// Redeliveries are the pauses between the deliveries of an unacknowledged notice, as the channel documents them.
+	Redeliveries() []time.Duration
+	// AnswerWithin is how long the channel waits for an answer.
+	AnswerWithin() time.Duration
+	// Handler serves the channel's refund and refund query interfaces over the desk's state. It verifies the merchant's signatures.
+	Handler(desk Desk) http.Handler
+}
+
+// Payment is what a payer paid to a merchant.
+type Payment struct {
+	OutTradeNo   string
+	ChannelTxnID string
+	Amount       money.Amount
+	PaidAt       time.Time
+}
+
+// Refund is a refund as the channel keeps it.
+type Refund struct {
+	Number          string // the merchant's
+	ChannelRefundID string
+	Payment         Payment
+	Amount          money.Amount
+	State           channel.RefundState
+	Reason          string    // of a failure
+	AcceptedAt      time.Time // when the merchant asked
+	EndedAt         time.Time // zero while it is processing
+}
+
+// Desk is the state of one simulated channel: what was paid, and what is refunded. Its methods may be called at the same time.
+type Desk interface {
+	// Payment finds a payment by the channel's number, or, when that is empty, by the merchant's.
+	Payment(channelTxnID, outTradeNo string) (Payment, bool)
+	// Refund takes a refund, once for each number: the same again answers what became of the first. It returns ErrUnknownPayment,
+	// ErrTooMuch or ErrNumberTaken, wrapped. A drop of true asks the handler to break the connection without an answer: the refund
+	// was taken, and the merchant must not learn it.
+	Refund(number, channelTxnID, outTradeNo string, amount money.Amount) (refund Refund, drop bool, err error)
+	// Refunded finds a refund by the merchant's number.
+	Refunded(number string) (Refund, bool)
+	// Now is the desk's time.
+	Now() time.Time
+}
