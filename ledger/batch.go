@@ -18,9 +18,11 @@ import (
 const followUpProducer = "settled"
 
 const readRequestsSQL = `
-SELECT r.id, r.kind, r.key, r.payload, r.occurred_at, r.business_date::text, r.accepted_at
+SELECT r.id, r.kind, r.key, r.payload, r.occurred_at, r.business_date::text, r.accepted_at, coalesce(p.state, ''),
+       coalesce(p.attempts, 0)
 FROM (SELECT $1::smallint AS book, unnest($2::uuid[]) AS id OFFSET 0) asked
-JOIN requests r ON r.book = asked.book AND r.id = asked.id`
+JOIN requests r ON r.book = asked.book AND r.id = asked.id
+LEFT JOIN pending p ON p.book = asked.book AND p.request_id = asked.id`
 
 const readOutcomesSQL = `
 SELECT o.request_id, o.result, coalesce(o.reason, ''), coalesce(o.detail, ''), o.first_transfer, o.transfers, o.attempts, o.decided_at
@@ -55,15 +57,22 @@ type batch struct {
 	ids     []uuid.UUID
 	answers map[uuid.UUID]Answer
 	loaded  map[uuid.UUID]*Request
-	poison  map[uuid.UUID]error // requests that cannot be decoded
-	bells   []tasks.Bell        // what is due once the batch has committed
+	pending map[uuid.UUID]pendingRow // as of load: claimSQL makes sure of it
+	poison  map[uuid.UUID]error      // requests that cannot be decoded
+	bells   []tasks.Bell             // what is due once the batch has committed
 	settled []*decided
 	at      time.Time
 }
 
 func newBatch(l *Ledger, book int, ids []uuid.UUID) *batch {
 	return &batch{ledger: l, book: book, ids: ids, answers: make(map[uuid.UUID]Answer, len(ids)),
-		loaded: make(map[uuid.UUID]*Request, len(ids)), poison: map[uuid.UUID]error{}}
+		loaded: make(map[uuid.UUID]*Request, len(ids)), pending: make(map[uuid.UUID]pendingRow, len(ids)),
+		poison: map[uuid.UUID]error{}}
+}
+
+type pendingRow struct {
+	state    string
+	attempts int
 }
 
 // errPolicyChanged says that the rows were read under an older policy: the batch reads them again.
@@ -74,12 +83,15 @@ func (b *batch) run(ctx context.Context, conn *pgx.Conn) error {
 	if err := b.load(ctx, conn); err != nil {
 		return err
 	}
-	if len(b.loaded) == 0 && len(b.poison) == 0 {
+	if err := b.answerDecidedBefore(ctx, conn); err != nil {
+		return err
+	}
+	if len(b.pending) == 0 {
 		return nil
 	}
 	policy := b.ledger.policy.Load()
 	state := NewState(b.book, b.ledger.books, policy.policy)
-	now, err := openBatch(ctx, conn, state, b.reads(), b.ids)
+	now, err := openBatch(ctx, conn, state, b.reads())
 	if err == nil {
 		err = b.settle(ctx, conn, state, now, policy.version)
 	}
@@ -92,7 +104,8 @@ func (b *batch) run(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// load reads the requests, which never change, before the book is locked.
+// load reads the requests, which never change, before the book is locked, and which of them are pending. That may change before the
+// lock is there: then nothing is written (claimSQL).
 func (b *batch) load(ctx context.Context, conn *pgx.Conn) error {
 	rows, err := conn.Query(ctx, readRequestsSQL, b.book, pguuid.Array(b.ids))
 	if err != nil {
@@ -101,8 +114,9 @@ func (b *batch) load(ctx context.Context, conn *pgx.Conn) error {
 	for rows.Next() {
 		request := &Request{Book: b.book}
 		var payload []byte
+		var row pendingRow
 		if err := rows.Scan(pguuid.Into(&request.ID), &request.Kind, &request.Key, &payload, &request.OccurredAt, &request.BusinessDate,
-			&request.AcceptedAt); err != nil {
+			&request.AcceptedAt, &row.state, &row.attempts); err != nil {
 			rows.Close()
 			return fmt.Errorf("read %d requests: %w", len(b.ids), err)
 		}
@@ -115,6 +129,9 @@ func (b *batch) load(ctx context.Context, conn *pgx.Conn) error {
 			b.poison[request.ID] = err
 		}
 		b.loaded[request.ID] = request
+		if row.state != "" {
+			b.pending[request.ID] = row
+		}
 	}
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read %d requests: %w", len(b.ids), err)
@@ -129,8 +146,8 @@ func (b *batch) load(ctx context.Context, conn *pgx.Conn) error {
 
 func (b *batch) reads() *Reads {
 	reads := newReads()
-	for id, request := range b.loaded {
-		if b.poison[id] == nil {
+	for id := range b.pending {
+		if request := b.loaded[id]; b.poison[id] == nil {
 			b.poison[id] = guard(func() { b.ledger.rules[request.Kind].reads(request, reads) })
 		}
 	}
@@ -159,10 +176,7 @@ func (b *batch) settle(ctx context.Context, conn *pgx.Conn, state *State, now st
 		return errPolicyChanged
 	}
 	b.at = now.at
-	b.decide(state, now)
-	if err := b.answerDecidedBefore(ctx, conn, now); err != nil {
-		return err
-	}
+	b.decide(state)
 	if len(b.settled) == 0 {
 		_, err := conn.Exec(ctx, "ROLLBACK")
 		return err
@@ -171,10 +185,10 @@ func (b *batch) settle(ctx context.Context, conn *pgx.Conn, state *State, now st
 }
 
 // decide runs the rules one by one, in the order in which the requests were handed in; each sees what the earlier ones did.
-func (b *batch) decide(state *State, now standing) {
+func (b *batch) decide(state *State) {
 	for _, id := range b.ids {
-		request, row := b.loaded[id], now.pending[id]
-		if request == nil || b.answers[id].Fate != "" || row.state == "" {
+		request, row := b.loaded[id], b.pending[id]
+		if b.answers[id].Fate != "" || row.state == "" {
 			continue
 		}
 		if row.state == "dead" {
@@ -215,11 +229,11 @@ func (b *batch) resolve(d *decided, state *State) error {
 	}
 }
 
-// answerDecidedBefore looks up the outcomes of requests that are no longer pending.
-func (b *batch) answerDecidedBefore(ctx context.Context, conn *pgx.Conn, now standing) error {
+// answerDecidedBefore looks up the outcomes of requests that are no longer pending. They are final: no lock is needed.
+func (b *batch) answerDecidedBefore(ctx context.Context, conn *pgx.Conn) error {
 	var missing []uuid.UUID
 	for id := range b.loaded {
-		if _, pending := now.pending[id]; !pending {
+		if _, pending := b.pending[id]; !pending {
 			missing = append(missing, id)
 		}
 	}
@@ -257,6 +271,7 @@ func (b *batch) commit(ctx context.Context, conn *pgx.Conn, now standing) error 
 	var columns postings
 	nextTransfer := columns.number(b.settled, now.nextTransfer)
 	var queries pgx.Batch
+	queueClaim(&queries, b.book, b.settled)
 	queueOpened(&queries, b.book, opened)
 	columns.queue(&queries, b.book, now.at)
 	queueOrderRows(&queries, b.book, b.settled, now.at)

@@ -75,14 +75,22 @@ SELECT $1, request_id, result, nullif(reason, ''), nullif(detail, ''), first_tra
 FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::int[], $9::int[])
     AS decided (request_id, result, reason, detail, first_transfer, transfers, attempts)`
 
-const deletePendingSQL = `
+// claimSQL ends the pending rows of decided requests. It is the batch's first write: a request that somebody has decided or buried since
+// it was read fails the batch here as a serialization failure, before a unique key could call it the content's fault.
+const claimSQL = `
 WITH gone AS (
     DELETE FROM pending p
     USING (SELECT $1::smallint AS book, unnest($2::uuid[]) AS id OFFSET 0) decided
-    WHERE p.book = decided.book AND p.request_id = decided.id
+    WHERE p.book = decided.book AND p.request_id = decided.id AND p.state <> 'dead'
     RETURNING 1
 )
 SELECT expect_rows('pending', (SELECT count(*) FROM gone), cardinality($2::uuid[]))`
+
+// stillPendingSQL is claimSQL for requests that park or die: they stay pending.
+const stillPendingSQL = `
+SELECT expect_rows('pending', count(*), cardinality($2::uuid[]))
+FROM (SELECT $1::smallint AS book, unnest($2::uuid[]) AS id OFFSET 0) undecided
+JOIN pending p ON p.book = undecided.book AND p.request_id = undecided.id AND p.state <> 'dead'`
 
 const updateBookSQL = `UPDATE books SET next_account = $2, next_transfer = $3 WHERE book = $1`
 
@@ -141,7 +149,25 @@ func (p *postings) queue(queries *pgx.Batch, book int, posted time.Time) {
 		p.creditVersion, p.creditBalance, p.dates)
 }
 
-// queueOutcomes stores the final outcomes and ends their requests' pending rows.
+// queueClaim makes sure that what was decided was still to be decided.
+func queueClaim(queries *pgx.Batch, book int, batch []*decided) {
+	var final, waiting []uuid.UUID
+	for _, d := range batch {
+		if d.decision.verdict == verdictApply || d.decision.verdict == verdictReject {
+			final = append(final, d.request.ID)
+		} else {
+			waiting = append(waiting, d.request.ID)
+		}
+	}
+	if len(final) > 0 {
+		queries.Queue(claimSQL, book, pguuid.Array(final))
+	}
+	if len(waiting) > 0 {
+		queries.Queue(stillPendingSQL, book, pguuid.Array(waiting))
+	}
+}
+
+// queueOutcomes stores the final outcomes.
 func queueOutcomes(queries *pgx.Batch, book int, batch []*decided, at time.Time) {
 	var ids []uuid.UUID
 	var results, reasons, details []string
@@ -160,7 +186,6 @@ func queueOutcomes(queries *pgx.Batch, book int, batch []*decided, at time.Time)
 		return
 	}
 	queries.Queue(insertOutcomesSQL, book, at, pguuid.Array(ids), results, reasons, details, firsts, counts, attempts)
-	queries.Queue(deletePendingSQL, book, pguuid.Array(ids))
 }
 
 // outcome is the outcome that queueOutcomes stored.

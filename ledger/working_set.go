@@ -8,10 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/settled-dev/settled/internal/postgres/pguuid"
 	"github.com/settled-dev/settled/money"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -29,11 +27,6 @@ const batchTimeSQL = `SELECT clock_timestamp()`
 
 // The statements below join to what is asked for by whole primary keys. The OFFSET hides from the planner that all of it is of one
 // book: it would otherwise plan, while a table is young and has no statistics, to read the whole book and filter.
-
-const readPendingSQL = `
-SELECT p.request_id, p.state, p.attempts
-FROM (SELECT $1::smallint AS book, unnest($2::uuid[]) AS id OFFSET 0) asked
-JOIN pending p ON p.book = asked.book AND p.request_id = asked.id`
 
 const readAccountsSQL = `
 SELECT a.name, a.id, a.balance_fen, a.held_fen, a.version
@@ -83,32 +76,17 @@ type standing struct {
 	nextTransfer  int64
 	policyVersion int
 	at            time.Time
-	pending       map[uuid.UUID]pendingRow
-}
-
-type pendingRow struct {
-	state    string
-	attempts int
 }
 
 // openBatch begins the transaction, locks the book, and reads everything that the rules read, in one round trip.
-func openBatch(ctx context.Context, conn *pgx.Conn, state *State, reads *Reads, ids []uuid.UUID) (standing, error) {
-	now := standing{pending: make(map[uuid.UUID]pendingRow, len(ids))}
+func openBatch(ctx context.Context, conn *pgx.Conn, state *State, reads *Reads) (standing, error) {
+	var now standing
 	var queries pgx.Batch
 	queries.Queue("BEGIN")
 	queries.Queue(lockBookSQL, state.book).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&now.nextAccount, &now.nextTransfer, &now.policyVersion)
 	})
 	queries.Queue(batchTimeSQL).QueryRow(func(row pgx.Row) error { return row.Scan(&now.at) })
-	queries.Queue(readPendingSQL, state.book, pguuid.Array(ids)).Query(func(rows pgx.Rows) error {
-		var id uuid.UUID
-		var row pendingRow
-		_, err := pgx.ForEachRow(rows, []any{pguuid.Into(&id), &row.state, &row.attempts}, func() error {
-			now.pending[id] = row
-			return nil
-		})
-		return err
-	})
 	queueAccounts(&queries, state, reads)
 	queueOrders(&queries, state, reads)
 	queueReceipts(&queries, state, reads)

@@ -46,6 +46,13 @@ var classified = map[string]struct {
 	"channel.ErrNoReply":       {fmt.Errorf("%w: %w", errUnanswered, channel.ErrNoReply), classUnanswered},
 	"channel.ErrNumberTaken":   {fmt.Errorf("%w: %w", errUnanswered, channel.ErrNumberTaken), classUnanswered},
 
+	// Notices are read at the front door; a task never ends with these.
+	"channel.ErrNotGenuine": {channel.ErrNotGenuine, classFault},
+	"channel.ErrProbe":      {channel.ErrProbe, classFault},
+	"channel.ErrStale":      {channel.ErrStale, classFault},
+	"channel.ErrMalformed":  {channel.ErrMalformed, classFault},
+	"channel.ErrNotOurs":    {channel.ErrNotOurs, classFault},
+
 	"money.Error": {&money.Error{}, classFault},
 
 	"postgres.URLError":       {&postgres.URLError{}, classFault},
