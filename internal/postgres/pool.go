@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/settled-dev/settled/internal/postgres/pgarray"
 )
 
 // ServiceRole is the database role that every serving process acts as. Migrations create it.
@@ -179,6 +181,10 @@ func (s settings) apply(config *pgxpool.Config, url, role string) {
 	}
 	if s.statementTimeout > 0 {
 		parameters["statement_timeout"] = milliseconds(s.statementTimeout)
+	}
+	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		pgarray.Register(conn.TypeMap())
+		return nil
 	}
 	for _, change := range s.configure {
 		change(config)

@@ -1,0 +1,133 @@
+package pgarray
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// Register gives a connection's types the short way for bigint[], text[] and uuid[].
+func Register(types *pgtype.Map) {
+	for _, oid := range []uint32{pgtype.Int8ArrayOID, pgtype.TextArrayOID, pgtype.UUIDArrayOID} {
+		known, ok := types.TypeForOID(oid)
+		if !ok {
+			continue
+		}
+		if _, done := known.Codec.(codec); !done {
+			types.RegisterType(&pgtype.Type{Name: known.Name, OID: oid, Codec: codec{known.Codec}})
+		}
+	}
+}
+
+// codec is pgx's, but for the slices below in the binary format.
+type codec struct{ pgtype.Codec }
+
+// PlanEncode implements pgtype.Codec.
+func (c codec) PlanEncode(types *pgtype.Map, oid uint32, format int16, value any) pgtype.EncodePlan {
+	if format == pgtype.BinaryFormatCode {
+		switch value.(type) {
+		case []int64:
+			if oid == pgtype.Int8ArrayOID {
+				return bigints{}
+			}
+		case []*int64:
+			if oid == pgtype.Int8ArrayOID {
+				return nullableBigints{}
+			}
+		case []string:
+			if oid == pgtype.TextArrayOID {
+				return texts{}
+			}
+		case pgtype.FlatArray[pgtype.UUID]:
+			if oid == pgtype.UUIDArrayOID {
+				return uuids{}
+			}
+		}
+	}
+	return c.Codec.PlanEncode(types, oid, format, value)
+}
+
+// appendHead writes an array's head: dimensions, whether an element may be null, the elements' type, length and lower bound. See
+// array_recv in PostgreSQL's source.
+func appendHead(buf []byte, n int, nulls uint32, element uint32) []byte {
+	buf = binary.BigEndian.AppendUint32(buf, 1)
+	buf = binary.BigEndian.AppendUint32(buf, nulls)
+	buf = binary.BigEndian.AppendUint32(buf, element)
+	buf = binary.BigEndian.AppendUint32(buf, uint32(n))
+	return binary.BigEndian.AppendUint32(buf, 1)
+}
+
+const null = math.MaxUint32 // the length of a null element: -1
+
+type bigints struct{}
+
+// Encode implements pgtype.EncodePlan. A nil slice is a null array, as with pgx.
+func (bigints) Encode(value any, buf []byte) ([]byte, error) {
+	list := value.([]int64)
+	if list == nil {
+		return nil, nil
+	}
+	buf = appendHead(buf, len(list), 0, pgtype.Int8OID)
+	for _, v := range list {
+		buf = binary.BigEndian.AppendUint32(buf, 8)
+		buf = binary.BigEndian.AppendUint64(buf, uint64(v))
+	}
+	return buf, nil
+}
+
+type nullableBigints struct{}
+
+// Encode implements pgtype.EncodePlan.
+func (nullableBigints) Encode(value any, buf []byte) ([]byte, error) {
+	list := value.([]*int64)
+	if list == nil {
+		return nil, nil
+	}
+	buf = appendHead(buf, len(list), 1, pgtype.Int8OID)
+	for _, v := range list {
+		if v == nil {
+			buf = binary.BigEndian.AppendUint32(buf, null)
+			continue
+		}
+		buf = binary.BigEndian.AppendUint32(buf, 8)
+		buf = binary.BigEndian.AppendUint64(buf, uint64(*v))
+	}
+	return buf, nil
+}
+
+type texts struct{}
+
+// Encode implements pgtype.EncodePlan.
+func (texts) Encode(value any, buf []byte) ([]byte, error) {
+	list := value.([]string)
+	if list == nil {
+		return nil, nil
+	}
+	buf = appendHead(buf, len(list), 0, pgtype.TextOID)
+	for _, v := range list {
+		buf = binary.BigEndian.AppendUint32(buf, uint32(len(v)))
+		buf = append(buf, v...)
+	}
+	return buf, nil
+}
+
+type uuids struct{}
+
+// Encode implements pgtype.EncodePlan.
+func (uuids) Encode(value any, buf []byte) ([]byte, error) {
+	list := value.(pgtype.FlatArray[pgtype.UUID])
+	if list == nil {
+		return nil, nil
+	}
+	buf = appendHead(buf, len(list), 1, pgtype.UUIDOID)
+	for _, v := range list {
+		if !v.Valid {
+			buf = binary.BigEndian.AppendUint32(buf, null)
+			continue
+		}
+		buf = binary.BigEndian.AppendUint32(buf, uint32(len(v.Bytes)))
+		buf = append(buf, v.Bytes[:]...)
+	}
+	return buf, nil
+}
