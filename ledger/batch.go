@@ -221,6 +221,7 @@ func (b *batch) resolve(d *decided, state *State) error {
 			if err != nil {
 				return fmt.Errorf("%w: follow-up: %w", ErrBrokenInvariant, err)
 			}
+			followUp.Producer = followUpProducer
 			d.followUps = append(d.followUps, followUp)
 		}
 		return state.Post(d.decision)
@@ -307,7 +308,7 @@ func (b *batch) queueFollowUps(queries *pgx.Batch) {
 		return
 	}
 	tasks.SortRequests(requests)
-	queries.Queue(tasks.AcceptSQL, tasks.AcceptArgs(requests, followUpProducer, b.ledger.config.RingAfter)...)
+	queries.Queue(tasks.AcceptSQL, tasks.AcceptArgs(requests, b.ledger.config.RingAfter)...)
 	for _, request := range requests {
 		b.bells = append(b.bells, tasks.Bell{Kind: request.Kind, Book: request.Book, ID: request.ID})
 	}

@@ -53,7 +53,7 @@ func TestSameKeyWithAnotherAmountIsRecordedAndMovesNothing(t *testing.T) {
 	first := b.Accept(t, ledgertest.Recharge("r1", "u1", "10.00"))[0]
 	other := b.Accept(t, ledgertest.Recharge("r1", "u1", "1000.00"))[0]
 	want := tasks.Receipt{ID: first.ID, Book: first.Book, Kind: first.Kind, Key: "r1", Status: tasks.Conflicting,
-		Fields: []tasks.Diff{{Field: "amount", Stored: `"10.00"`, Asked: `"1000.00"`}}}
+		Fields: []tasks.Diff{{Field: "amount", Stored: `"10.00"`, Asked: `"1000.00"`}}, Producer: first.Producer}
 	if diff := cmp.Diff(want, other); diff != "" {
 		t.Errorf("receipt (-want +got):\n%s", diff)
 	}

@@ -20,9 +20,9 @@ import (
 const AcceptSQL = `
 WITH accepted AS (
     INSERT INTO requests (book, id, kind, key, payload, producer, occurred_at, business_date)
-    SELECT book, id, kind, key, payload::json, $6, occurred_at, business_date
-    FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::text[], $7::timestamptz[], $8::date[])
-        AS asked (book, id, kind, key, payload, occurred_at, business_date)
+    SELECT book, id, kind, key, payload::json, producer, occurred_at, business_date
+    FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::date[])
+        AS asked (book, id, kind, key, payload, producer, occurred_at, business_date)
     ON CONFLICT ON CONSTRAINT request_key_is_unique_within_its_kind DO NOTHING
     RETURNING book, id, kind, accepted_at
 )
@@ -31,18 +31,18 @@ SELECT book, id, kind, accepted_at, accepted_at + $9
 FROM accepted
 RETURNING request_id`
 
-// AcceptArgs are the arguments of AcceptSQL. The requests must be in the order that SortRequests gives.
-func AcceptArgs(requests []Request, producer string, ringAfter time.Duration) []any {
+// AcceptArgs are the arguments of AcceptSQL. The requests must be in the order that SortRequests gives, each with its producer.
+func AcceptArgs(requests []Request, ringAfter time.Duration) []any {
 	n := len(requests)
 	books, ids, kinds := make([]int16, n), make([]uuid.UUID, n), make([]string, n)
-	keys, payloads := make([]string, n), make([]string, n)
+	keys, payloads, producers := make([]string, n), make([]string, n), make([]string, n)
 	occurred, dates := make([]time.Time, n), make([]string, n)
 	for i := range requests {
 		r := &requests[i]
 		books[i], ids[i], kinds[i], keys[i] = int16(r.Book), r.ID, string(r.Kind), r.Key
-		payloads[i], occurred[i], dates[i] = string(r.Payload), r.OccurredAt, r.BusinessDate
+		payloads[i], producers[i], occurred[i], dates[i] = string(r.Payload), r.Producer, r.OccurredAt, r.BusinessDate
 	}
-	return []any{books, pguuid.Array(ids), kinds, keys, payloads, producer, occurred, dates, ringAfter}
+	return []any{books, pguuid.Array(ids), kinds, keys, payloads, producers, occurred, dates, ringAfter}
 }
 
 // SortRequests puts requests into the order in which they are inserted. Two statements that insert the same keys in one order wait
@@ -54,7 +54,7 @@ func SortRequests(requests []Request) {
 }
 
 const storedSQL = `
-SELECT r.book, r.id, r.kind, r.key, r.payload, o.result, coalesce(o.reason, ''), coalesce(o.detail, ''), o.first_transfer,
+SELECT r.book, r.id, r.kind, r.key, r.producer, r.payload, o.result, coalesce(o.reason, ''), coalesce(o.detail, ''), o.first_transfer,
        o.transfers, o.attempts, o.decided_at
 FROM unnest($1::text[], $2::text[]) AS asked (kind, key)
 JOIN requests r ON r.kind = asked.kind AND r.key = asked.key
@@ -62,8 +62,8 @@ LEFT JOIN outcomes o ON o.book = r.book AND o.request_id = r.id`
 
 const recordConflictSQL = `
 INSERT INTO conflicts (book, request_id, producer, fields)
-SELECT book, request_id, $3, fields::json
-FROM unnest($1::smallint[], $2::uuid[], $4::text[]) AS refused (book, request_id, fields)`
+SELECT book, request_id, producer, fields::json
+FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[]) AS refused (book, request_id, producer, fields)`
 
 // querier is a pool, a connection or a transaction.
 type querier interface {
@@ -73,10 +73,10 @@ type querier interface {
 
 // accept stores requests and answers each with a receipt, in their order. The same key may stand in it twice. The insert is one
 // statement and needs no transaction around it; conflicts are recorded after it.
-func accept(ctx context.Context, db querier, asked []Request, producer string, ringAfter time.Duration) ([]Receipt, error) {
+func accept(ctx context.Context, db querier, asked []Request, ringAfter time.Duration) ([]Receipt, error) {
 	sorted := slices.Clone(asked)
 	SortRequests(sorted)
-	rows, err := db.Query(ctx, AcceptSQL, AcceptArgs(sorted, producer, ringAfter)...)
+	rows, err := db.Query(ctx, AcceptSQL, AcceptArgs(sorted, ringAfter)...)
 	if err != nil {
 		return nil, fmt.Errorf("store %d requests: %w", len(asked), err)
 	}
@@ -92,7 +92,7 @@ func accept(ctx context.Context, db querier, asked []Request, producer string, r
 	var known []int
 	for i := range asked {
 		r := &asked[i]
-		receipts[i] = Receipt{ID: r.ID, Book: r.Book, Kind: r.Kind, Key: r.Key, Status: Accepted}
+		receipts[i] = Receipt{ID: r.ID, Book: r.Book, Kind: r.Kind, Key: r.Key, Status: Accepted, Producer: r.Producer}
 		if !fresh[r.ID] {
 			known = append(known, i)
 		}
@@ -100,18 +100,18 @@ func accept(ctx context.Context, db querier, asked []Request, producer string, r
 	if len(known) == 0 {
 		return receipts, nil
 	}
-	return receipts, compareWithStored(ctx, db, asked, known, receipts, producer)
+	return receipts, compareWithStored(ctx, db, asked, known, receipts)
 }
 
 // compareWithStored turns the receipts of requests whose key exists into replays or conflicts, and records the conflicts.
-func compareWithStored(ctx context.Context, db querier, asked []Request, known []int, receipts []Receipt, producer string) error {
+func compareWithStored(ctx context.Context, db querier, asked []Request, known []int, receipts []Receipt) error {
 	stored, err := loadStored(ctx, db, asked, known)
 	if err != nil {
 		return err
 	}
 	var books []int16
 	var ids []uuid.UUID
-	var fields []string
+	var producers, fields []string // producers are those who asked now
 	for _, i := range known {
 		was, ok := stored[storedKey{asked[i].Kind, asked[i].Key}]
 		if !ok {
@@ -126,13 +126,14 @@ func compareWithStored(ctx context.Context, db querier, asked []Request, known [
 			if err != nil {
 				return fmt.Errorf("encode a conflict: %w", err)
 			}
-			books, ids, fields = append(books, int16(was.receipt.Book)), append(ids, was.receipt.ID), append(fields, string(text))
+			books, ids = append(books, int16(was.receipt.Book)), append(ids, was.receipt.ID)
+			producers, fields = append(producers, asked[i].Producer), append(fields, string(text))
 		}
 	}
 	if len(ids) == 0 {
 		return nil
 	}
-	if _, err := db.Exec(ctx, recordConflictSQL, books, pguuid.Array(ids), producer, fields); err != nil {
+	if _, err := db.Exec(ctx, recordConflictSQL, books, pguuid.Array(ids), producers, fields); err != nil {
 		return fmt.Errorf("record %d conflicts: %w", len(ids), err)
 	}
 	return nil
@@ -180,7 +181,7 @@ func loadStored(ctx context.Context, db querier, asked []Request, known []int) (
 		var decided *time.Time
 		var outcome Outcome
 		r := &s.receipt
-		if err := row.Scan(&r.Book, &r.ID, &r.Kind, &r.Key, &s.payload, &result, &outcome.Reason, &outcome.Detail, &first,
+		if err := row.Scan(&r.Book, &r.ID, &r.Kind, &r.Key, &r.Producer, &s.payload, &result, &outcome.Reason, &outcome.Detail, &first,
 			&transfers, &attempts, &decided); err != nil {
 			return struct{}{}, err
 		}

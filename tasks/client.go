@@ -19,7 +19,7 @@ var ErrNoBooks = errors.New("the ledger has no books; run `settled migrate`")
 
 // ClientConfig configures a Client.
 type ClientConfig struct {
-	// Producer names who asks; it is stored with each request. Required, an id.
+	// Producer names who asks; it is stored with each request. Client.As asks for others. Required, an id.
 	Producer string
 	// RingSize is how many requests a ring names at most, 1 to 500. Defaults to 500.
 	RingSize int
@@ -37,6 +37,12 @@ type ClientConfig struct {
 // Client accepts requests for producers: one durable insert, then a ring. It may be used by many goroutines at once; single
 // requests that arrive together share one insert and its commit.
 type Client struct {
+	*desk
+	producer string
+}
+
+// desk is what a client and its views for other producers share.
+type desk struct {
 	pool   *pgxpool.Pool
 	config ClientConfig
 	books  int
@@ -62,7 +68,7 @@ func NewClient(ctx context.Context, pool *pgxpool.Pool, bell *Doorbell, config C
 	if config.Clock == nil {
 		config.Clock = clock.System
 	}
-	c := &Client{pool: pool, config: config}
+	c := &Client{desk: &desk{pool: pool, config: config}, producer: config.Producer}
 	if err := pool.QueryRow(ctx, "SELECT count(*) FROM books").Scan(&c.books); err != nil {
 		return nil, fmt.Errorf("count books: %w", err)
 	}
@@ -84,7 +90,27 @@ func orDefault[T int | time.Duration](value, otherwise T) T {
 	return value
 }
 
-// Close waits for acceptances and rings under way. Enqueue must not be called after it.
+// As is a view of the client that asks for another producer. It shares all else: requests of many producers that arrive together
+// share one insert and its commit. It costs nothing to make and is not closed. It returns a *FieldError for a producer's name that
+// is not allowed.
+func (c *Client) As(producer string) (*Client, error) {
+	if err := CheckProducer(producer); err != nil {
+		return nil, err
+	}
+	return &Client{desk: c.desk, producer: producer}, nil
+}
+
+// CheckProducer refuses what cannot be a producer's name, with a *FieldError: it is an id, as those on the wire.
+func CheckProducer(name string) error {
+	var check fieldCheck
+	check.id("producer", name)
+	if check.err != nil {
+		return check.err
+	}
+	return nil
+}
+
+// Close waits for acceptances and rings under way, those of the client's views too. Enqueue must not be called after it.
 func (c *Client) Close() {
 	c.group.stop()
 	c.ringer.Close()
@@ -131,7 +157,7 @@ func (c *Client) EnqueueMany(ctx context.Context, payloads []Payload) ([]Item, e
 	if len(requests) == 0 {
 		return items, nil
 	}
-	receipts, err := accept(ctx, c.pool, requests, c.config.Producer, c.config.RingAfter)
+	receipts, err := accept(ctx, c.pool, requests, c.config.RingAfter)
 	if err != nil {
 		return nil, err
 	}
@@ -153,13 +179,13 @@ func (c *Client) EnqueueTx(ctx context.Context, tx pgx.Tx, payloads ...Payload) 
 		}
 		requests[i] = request
 	}
-	return accept(ctx, tx, requests, c.config.Producer, c.config.RingAfter)
+	return accept(ctx, tx, requests, c.config.RingAfter)
 }
 
 // Ring rings for accepted requests, without waiting. Receipts of other statuses are passed over.
 func (c *Client) Ring(receipts ...Receipt) { c.ringer.ringAccepted(receipts) }
 
-// Prepare validates a payload and gives it its identity and book, without storing it. It returns a *FieldError.
+// Prepare validates a payload and gives it its identity, book and producer, without storing it. It returns a *FieldError.
 func (c *Client) Prepare(ctx context.Context, payload Payload) (Request, error) {
 	if err := c.policy.Load().checkProduct(payload); err != nil {
 		// The product may be newer than the policy read last.
@@ -170,7 +196,9 @@ func (c *Client) Prepare(ctx context.Context, payload Payload) (Request, error) 
 			return Request{}, err
 		}
 	}
-	return NewRequest(payload, c.books, c.config.Clock.Now())
+	request, err := NewRequest(payload, c.books, c.config.Clock.Now())
+	request.Producer = c.producer
+	return request, err
 }
 
 // NewestPolicySQL reads the policy that counts.

@@ -86,7 +86,7 @@ func TestRequestIsStoredAsItWasAsked(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := tasks.Receipt{ID: receipt.ID, Book: tasks.BookOf("u1", 4), Kind: tasks.RewardGrant, Key: key, Status: tasks.Accepted}
+		want := tasks.Receipt{ID: receipt.ID, Book: tasks.BookOf("u1", 4), Kind: tasks.RewardGrant, Key: key, Status: tasks.Accepted, Producer: "shop@1"}
 		if diff := cmp.Diff(want, receipt); diff != "" {
 			t.Errorf("receipt (-want +got):\n%s", diff)
 		}

@@ -13,6 +13,9 @@
 // answers what is stored; with other content it is a conflict, which is refused and recorded with the fields that differ. Contents
 // are compared in canonical form: amounts with two places, times in UTC, fields in a fixed order.
 //
+// Each request is stored with its producer, the one who asked first. Client.As asks for several producers through one client: they
+// share its inserts. Keys are unique across producers: a receipt says whose the stored request is.
+//
 // # Invariants
 //
 //   - A ring names requests; it never carries an amount or an owner.

@@ -176,7 +176,7 @@ func (g *groupAccept) store(ctx context.Context, batch []*acceptance) ([]Receipt
 	for i, a := range batch {
 		requests[i] = a.request
 	}
-	receipts, err := accept(ctx, g.pool, requests, g.config.Producer, g.config.RingAfter)
+	receipts, err := accept(ctx, g.pool, requests, g.config.RingAfter)
 	if err == nil {
 		g.ringer.ringAccepted(receipts)
 	}

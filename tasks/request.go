@@ -10,13 +10,15 @@ import (
 	"github.com/settled-dev/settled/internal/clock"
 )
 
-// Request is a validated request, ready to be stored: identified, dated, in canonical form, and assigned to its user's book.
+// Request is a validated request, ready to be stored once it has a producer: identified, dated, in canonical form, and assigned to
+// its user's book.
 type Request struct {
 	ID           uuid.UUID // version 7: sorts by the time of making
 	Book         int
 	Kind         Kind
 	Key          string
 	Payload      []byte // canonical JSON
+	Producer     string // who asks, an id; whoever has it stored sets it
 	OccurredAt   time.Time
 	BusinessDate string // Shanghai date, 2006-01-02
 }
@@ -125,6 +127,8 @@ type Receipt struct {
 	Status  Status    `json:"status"`
 	Outcome *Outcome  `json:"outcome,omitempty"` // of a replay that was decided before
 	Fields  []Diff    `json:"fields,omitempty"`  // of a conflict: what differs
+	// Producer asked for the stored request first. A door shows what is stored to whom it concerns.
+	Producer string `json:"-"`
 }
 
 // Diff is one field in which a conflicting request differs from the stored one.

@@ -14,10 +14,13 @@ import (
 // producers is how many callers wait for an acceptance at any moment.
 const producers = 64
 
+// producerName is the producer of the bench's requests.
+const producerName = "bench"
+
 // acceptRefunds measures the Go client: producers enqueue one request a call and wait for its commit; the client rings Redis as it
 // does in production. No worker runs.
 func measureAccept(ctx context.Context, e *environment, o *orders, n int) (int, time.Duration, error) {
-	client, err := tasks.NewClient(ctx, e.pool, e.doorbell, tasks.ClientConfig{Producer: "bench", RingAfter: time.Hour})
+	client, err := tasks.NewClient(ctx, e.pool, e.doorbell, tasks.ClientConfig{Producer: producerName, RingAfter: time.Hour})
 	if err != nil {
 		return 0, 0, err
 	}
@@ -52,10 +55,11 @@ func measureRawAccept(ctx context.Context, e *environment, o *orders, n int) (in
 			if err != nil {
 				return 0, 0, err
 			}
+			request.Producer = producerName
 			requests = append(requests, request)
 		}
 		tasks.SortRequests(requests)
-		batches = append(batches, tasks.AcceptArgs(requests, "bench", time.Hour))
+		batches = append(batches, tasks.AcceptArgs(requests, time.Hour))
 	}
 	took, err := timed(func() error {
 		return inParallel(rawAcceptors, len(batches), func(i int) error {

@@ -69,7 +69,7 @@ func (e *environment) open(ctx context.Context, databaseURL, redisURL string) (e
 	options.PoolSize = 64
 	e.redis = redis.NewClient(options)
 	e.doorbell = tasks.NewDoorbell(e.redis)
-	if e.client, err = tasks.NewClient(ctx, e.pool, nil, tasks.ClientConfig{Producer: "bench", RingAfter: time.Hour}); err != nil {
+	if e.client, err = tasks.NewClient(ctx, e.pool, nil, tasks.ClientConfig{Producer: producerName, RingAfter: time.Hour}); err != nil {
 		return err
 	}
 	e.cpu = newCPUMeter(ctx, e.pool, e.redis)

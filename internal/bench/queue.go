@@ -41,7 +41,7 @@ func startSystem(ctx context.Context, e *environment, queue tasks.Queue) (*syste
 	if s.ledger, err = e.openLedger(ctx, ringer.Ring, s.registry); err != nil {
 		return nil, err
 	}
-	s.client, err = tasks.NewClient(ctx, e.pool, e.doorbell, tasks.ClientConfig{Producer: "bench", RingAfter: time.Hour})
+	s.client, err = tasks.NewClient(ctx, e.pool, e.doorbell, tasks.ClientConfig{Producer: producerName, RingAfter: time.Hour})
 	if err != nil {
 		return nil, err
 	}

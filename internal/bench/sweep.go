@@ -116,8 +116,9 @@ func setSweepChunk(ctx context.Context, tx pgx.Tx, book int, request tasks.Reque
 	if err != nil {
 		return 0, "", err
 	}
+	request.Producer = producerName
 	var rest pgx.Batch
-	rest.Queue(tasks.AcceptSQL, tasks.AcceptArgs([]tasks.Request{request}, "bench", time.Hour)...)
+	rest.Queue(tasks.AcceptSQL, tasks.AcceptArgs([]tasks.Request{request}, time.Hour)...)
 	rest.Queue(rawPendingSQL, book, []uuid.UUID{request.ID})
 	rest.Queue(`INSERT INTO outcomes (book, request_id, result, first_transfer, transfers, attempts, decided_at)
 		VALUES ($1, $2, 'applied', $3, $4, 0, now())`, book, request.ID, next, n)

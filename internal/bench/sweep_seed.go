@@ -61,6 +61,7 @@ func seedSweepUsers(ctx context.Context, e *environment, users, enrolledPerMille
 		if err != nil {
 			return nil, err
 		}
+		request.Producer = producerName
 		requests[book] = request
 	}
 	columns := []string{"book", "id", "name", "kind", "guarded", "balance_fen", "version"}
@@ -138,7 +139,7 @@ func (u *sweepUsers) closeSeed(ctx context.Context, users, enrolledPerMille int,
 	}
 	for book, request := range requests {
 		var batch pgx.Batch
-		batch.Queue(tasks.AcceptSQL, tasks.AcceptArgs([]tasks.Request{request}, "bench", time.Hour)...)
+		batch.Queue(tasks.AcceptSQL, tasks.AcceptArgs([]tasks.Request{request}, time.Hour)...)
 		batch.Queue(rawPendingSQL, book, []uuid.UUID{request.ID})
 		batch.Queue(`INSERT INTO outcomes (book, request_id, result, first_transfer, transfers, attempts, decided_at)
 			VALUES ($1, $2, 'applied', 1, $3, 0, now())`, book, request.ID, transfers[book])
