@@ -94,7 +94,7 @@ func withDefaults(c Config) Config {
 		c.LingerMax = 10 * time.Millisecond
 	}
 	if c.LingerFull == 0 {
-		c.LingerFull = 500
+		c.LingerFull = 150
 	}
 	if c.LaneDepthMax == 0 {
 		c.LaneDepthMax = 4000
