@@ -1,0 +1,118 @@
+package wechat
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"unicode"
+)
+
+// answerBytesMax bounds what is read of an answer.
+const answerBytesMax = 1 << 20
+
+// The documented codes that decide something.
+const (
+	codeAccountAbnormal = "USER_ACCOUNT_ABNORMAL" // the payer's account is void: the refund has failed
+	codeNotExists       = "RESOURCE_NOT_EXISTS"
+)
+
+// answer is what came back from WeChat Pay.
+type answer struct {
+	status   int
+	body     []byte
+	signed   bool  // some signature is there
+	verified error // nil: the signature is right
+}
+
+// AnswerError is an answer that tells nothing certain of a refund: it is unknown, and asked about again. Code is empty when the answer
+// was none of WeChat Pay's, such as a proxy's.
+type AnswerError struct {
+	Status  int    // of HTTP
+	Code    string // documented by WeChat Pay, e.g. NOT_ENOUGH
+	Message string // WeChat Pay's words for people, cut short
+}
+
+// Error implements error.
+func (e *AnswerError) Error() string {
+	if e.Code == "" {
+		return fmt.Sprintf("answered %d", e.Status)
+	}
+	return fmt.Sprintf("answered %d %s %q", e.Status, e.Code, e.Message)
+}
+
+// refusal reads an answer of another status than 200, signed or not.
+func (a *answer) refusal() *AnswerError {
+	refusal := &AnswerError{Status: a.status}
+	content, err := parseObject(a.body)
+	if err != nil {
+		return refusal
+	}
+	var r reading
+	code, message := r.id(content, "code"), []rune(r.optionalText(content, "message"))
+	if r.err != nil {
+		return refusal
+	}
+	const shown = 100 // characters: the documented messages are shorter
+	refusal.Code = code
+	for i, char := range message[:min(len(message), shown)] {
+		if !unicode.IsPrint(char) {
+			message[i] = ' '
+		}
+	}
+	refusal.Message = string(message[:min(len(message), shown)])
+	return refusal
+}
+
+// call sends a signed request and reads its answer, which it has tried to verify.
+func (c *Channel) call(ctx context.Context, method, path string, body []byte) (*answer, error) {
+	request, err := http.NewRequestWithContext(ctx, method, c.baseURL+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("make the request: %w", err)
+	}
+	authorization, err := c.authorize(method, request.URL.RequestURI(), body)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", authorization)
+	request.Header.Set("Accept", "application/json")
+	request.Header.Set("User-Agent", "settled") // required to be there
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if c.answerSerial != "" {
+		request.Header.Set("Wechatpay-Serial", c.answerSerial) // the answer shall be signed with this key
+	}
+	response, err := c.client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }() // it was read; there is nothing to lose
+	text, err := io.ReadAll(io.LimitReader(response.Body, answerBytesMax+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the answer: %w", err)
+	}
+	if len(text) > answerBytesMax {
+		return nil, fmt.Errorf("answer has more than %d bytes", answerBytesMax)
+	}
+	return &answer{status: response.StatusCode, body: text, signed: len(response.Header["Wechatpay-Signature"]) > 0,
+		verified: c.keys.verify(response.Header, text, c.clock.Now())}, nil
+}
+
+// authorize signs a request: its method, path with query, time, nonce and body.
+func (c *Channel) authorize(method, uri string, body []byte) (string, error) {
+	timestamp, nonce := strconv.FormatInt(c.clock.Now().Unix(), 10), rand.Text()
+	signed := digest([]byte(method), []byte(uri), []byte(timestamp), []byte(nonce), body)
+	signature, err := rsa.SignPKCS1v15(rand.Reader, c.merchantKey, crypto.SHA256, signed)
+	if err != nil {
+		return "", fmt.Errorf("sign the request: %w", err)
+	}
+	return fmt.Sprintf(`%s mchid="%s",nonce_str="%s",timestamp="%s",serial_no="%s",signature="%s"`, signatureType,
+		c.mchID, nonce, timestamp, c.merchantSerial, base64.StdEncoding.EncodeToString(signature)), nil
+}

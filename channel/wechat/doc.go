@@ -1,0 +1,72 @@
+// Package wechat is the merchant's side of WeChat Pay, APIv3, for a merchant that is its own ("direct"): it reads the notices that
+// WeChat Pay sends, and asks it for refunds. It needs nothing but the standard library.
+//
+// # Notices
+//
+// A notice is a POST of JSON with the headers Wechatpay-Timestamp, -Nonce, -Serial, -Signature and, sometimes, -Signature-Type. The
+// signature is RSA PKCS #1 v1.5 with SHA-256 over the timestamp, the nonce and the raw body, each followed by a newline. The serial
+// names the key: a platform certificate by its serial number, or a public key by its id, PUB_KEY_ID_ and digits. A merchant that changes
+// from one to the other gets notices signed by either, so both are looked up in one table. What the notice tells is encrypted in its
+// resource with the merchant's APIv3 key, AEAD_AES_256_GCM.
+//
+//	header ─► one value each ─► not a probe ─► key by serial, valid now ─► signature ─► window of 300 s
+//	                                                                                      │
+//	notice ◄─ ours, CNY, whole positive fen ◄─ strict JSON ◄─ decrypt ◄─ strict JSON ◄────┘
+//
+//	TRANSACTION.SUCCESS with trade_state SUCCESS     channel.EventPaid
+//	REFUND.SUCCESS                                   channel.EventRefund, succeeded, ended at success_time
+//	REFUND.CLOSED, REFUND.ABNORMAL                   channel.EventRefund, failed with the state as reason
+//	anything else                                    channel.EventOther: only its id and create_time are read
+//
+// # Refunds
+//
+// Refund is POST /v3/refund/domestic/refunds and Query is GET of the same path and our number. Requests carry an Authorization of
+// scheme WECHATPAY2-SHA256-RSA2048 made with the merchant's key; answers are signed as notices are.
+//
+//	status                 answer
+//	SUCCESS                succeeded, ended at success_time
+//	PROCESSING             processing
+//	CLOSED, ABNORMAL       failed with the state as reason, no time
+//	403 USER_ACCOUNT_ABNORMAL to Refund, signed      failed with the code as reason
+//	404 RESOURCE_NOT_EXISTS to Query                 channel.ErrUnknownNumber
+//	everything else        an error: unknown
+//
+// USER_ACCOUNT_ABNORMAL is the one refusal that is documented as the end of a refund and that no later try under the same number can
+// change. NOT_ENOUGH wants a top-up and the same number; INVALID_REQUEST, NO_AUTH and PARAM_ERROR cover causes that pass and causes that
+// stay; RESOURCE_NOT_EXISTS of a payment has been seen to pass. All of them are an AnswerError, which a person can read.
+//
+// # Invariants
+//
+//   - W1 Nothing of a message is parsed before its signature was verified over the bytes that arrived.
+//   - W2 A message of which any byte of the body or of a signed or looked-up header differs from what was signed is refused.
+//   - W3 An amount is read from a JSON number of digits alone. No float, no exponent, no sign.
+//   - W4 JSON with a repeated key, with more after its end, or with invalid UTF-8 is refused; names are compared exactly.
+//   - W5 A refund ends only by an answer whose signature verifies. A signature does not cover the request, so an answer of status 200
+//     must also repeat our number, payment and amount: a genuine answer about another refund is not taken for this one's.
+//   - W6 The same end of a refund reads the same in a notice and in every query (C4 of package channel): times are in UTC, and a
+//     failure carries none, because only a notice would have one.
+//   - W7 No key is printed by any verb of fmt, and no error quotes a key, a body or a plaintext.
+//
+// # Failures
+//
+// ReadNotice returns the errors of channel.Port. Reply turns them into 401 (not genuine, probe, stale), 400 (malformed), 403 (not
+// ours) and 503 (anything else) with a code FAIL; WeChat Pay then sends the notice again for about a day. Success is 204. The status
+// decides, the body does not.
+//
+// An answer to Query that says RESOURCE_NOT_EXISTS is believed without a signature, since the gateway does not sign all of its
+// errors: it leads to the refund being asked for under the same number, which WeChat Pay pays once. With a signature that does not
+// verify it is unknown, as any other.
+//
+// A refund that was ABNORMAL can end as SUCCESS after a person sent it elsewhere with apply-abnormal-refund: another final answer, which
+// the books record as a conflict (C4).
+//
+// # Sources
+//
+// The merchant documentation of pay.weixin.qq.com: docs/merchant/development/interface-rules (signatures of requests and answers),
+// doc/v3/merchant/4016241880 (signature probes), 4012082022 (notice of a refund), 4012587971 (refund, with its codes),
+// doc/v3/partner/4012760530 (query); and the official SDK github.com/wechatpay-apiv3/wechatpay-go v0.2.21, with which the tests
+// compare this package. WeChat Pay's own limits (365 days, 50 partial refunds of a payment and a minute between them) are for WeChat
+// Pay to check; they surface as an AnswerError.
+//
+// A Channel is immutable and may be used by many goroutines: keys rotate by loading a new one.
+package wechat
