@@ -41,6 +41,11 @@ func UserCash(userID string) AccountName { return AccountName("user/" + userID +
 // UserReward is a user's rewards: spendable, never cash.
 func UserReward(userID string) AccountName { return AccountName("user/" + userID + "/reward") }
 
+// UserBucket is the user's account that a balance leg is paid from.
+func UserBucket(userID string, source tasks.Source) AccountName {
+	return AccountName("user/" + userID + "/" + string(source))
+}
+
 // UserWealth is what a user holds of a wealth product.
 func UserWealth(userID, productID string) AccountName {
 	return AccountName("user/" + userID + "/wealth/" + productID)

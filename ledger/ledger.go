@@ -25,7 +25,7 @@ type Config struct {
 	// BatchMax is how many requests a batch takes at most, unless one submission has more. Defaults to 1000.
 	BatchMax int
 	// LingerMax bounds how long a busy lane rests between batches so that requests gather, and LingerFull is how many make it rest
-	// no longer. Default to 25 ms and 500. The special value -1 never rests.
+	// no longer. Default to 10 ms and 150 (docs/adr/0009). The special value -1 never rests.
 	LingerMax  time.Duration
 	LingerFull int
 	// LaneDepthMax is how many requests may wait in a lane before callers wait outside. Defaults to 4000.

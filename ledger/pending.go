@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/settled-dev/settled/internal/postgres/pguuid"
 	"github.com/settled-dev/settled/tasks"
 )
 
@@ -49,18 +50,63 @@ func (l *Ledger) ClaimDue(ctx context.Context, limit int) ([]tasks.Bell, error) 
 	return bells, nil
 }
 
-const makeAllDueSQL = `
-UPDATE pending
-SET ring_at = clock_timestamp(), rings = 0
-WHERE state = 'accepted' AND ring_at > clock_timestamp()`
+const nowSQL = `SELECT clock_timestamp()`
 
-// MakeAllDue makes every accepted request due at once: for when the queue is known to have lost its rings. It may be called twice.
+// makeAllDueSQL takes the next rows that are due later than $1. It waits for none that another transaction holds: that one is being
+// decided, or rung for.
+const makeAllDueSQL = `
+WITH later AS (
+    SELECT book, request_id
+    FROM pending
+    WHERE state = 'accepted' AND ring_at > $1
+    ORDER BY ring_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE pending p
+SET ring_at = $1, rings = 0
+FROM later
+WHERE p.book = later.book AND p.request_id = later.request_id`
+
+// dueChunk is how many rows one statement of MakeAllDue changes: some hundred milliseconds, and no long transaction.
+const dueChunk = 20_000
+
+// MakeAllDue makes every accepted request due at once: for when the queue is known to have lost its rings. It goes in chunks, each
+// committed by itself. It may be called twice and at the same time.
 func (l *Ledger) MakeAllDue(ctx context.Context) (int64, error) {
-	tag, err := l.pool.Exec(ctx, makeAllDueSQL)
-	if err != nil {
+	var now time.Time
+	if err := l.pool.QueryRow(ctx, nowSQL).Scan(&now); err != nil {
 		return 0, fmt.Errorf("make all accepted requests due: %w", err)
 	}
-	return tag.RowsAffected(), nil
+	var due int64
+	for {
+		tag, err := l.pool.Exec(ctx, makeAllDueSQL, now, dueChunk)
+		if err != nil {
+			return due, fmt.Errorf("make all accepted requests due, after %d: %w", due, err)
+		}
+		due += tag.RowsAffected()
+		if tag.RowsAffected() < dueChunk {
+			return due, nil
+		}
+	}
+}
+
+const makeDueSQL = `
+UPDATE pending p
+SET ring_at = clock_timestamp()
+FROM (SELECT * FROM unnest($1::smallint[], $2::uuid[]) AS u (book, request_id) OFFSET 0) unrung
+WHERE p.book = unrung.book AND p.request_id = unrung.request_id AND p.state = 'accepted'`
+
+// MakeDue gives claimed requests back, whose ring failed: the next round claims them again instead of half a minute later.
+func (l *Ledger) MakeDue(ctx context.Context, bells []tasks.Bell) error {
+	books, ids := make([]int16, len(bells)), make([]uuid.UUID, len(bells))
+	for i, bell := range bells {
+		books[i], ids[i] = int16(bell.Book), bell.ID
+	}
+	if _, err := l.pool.Exec(ctx, makeDueSQL, books, pguuid.Array(ids)); err != nil {
+		return fmt.Errorf("make %d requests due: %w", len(bells), err)
+	}
+	return nil
 }
 
 const suspectSQL = `

@@ -65,6 +65,30 @@ func TestEachDueRequestIsClaimedByOneRelay(t *testing.T) {
 }
 
 // The next ring comes after 30 s, then twice as long each time, up to ten minutes.
+func TestAClaimIsGivenBackWhenItsRingFailed(t *testing.T) {
+	t.Parallel()
+	b := ledgertest.Open(t)
+	receipts := b.Accept(t, ledgertest.Reward("w1", "u1", "1.00"), ledgertest.Reward("w2", "u2", "1.00"))
+	if n, err := b.Ledger.MakeAllDue(t.Context()); err != nil || n != 2 {
+		t.Fatalf("made due: %d, %v", n, err)
+	}
+	claimed, err := b.Ledger.ClaimDue(t.Context(), 10)
+	if err != nil || len(claimed) != 2 {
+		t.Fatalf("claimed %+v, %v", claimed, err)
+	}
+	if again, err := b.Ledger.ClaimDue(t.Context(), 10); err != nil || len(again) != 0 {
+		t.Fatalf("claimed twice: %+v, %v", again, err)
+	}
+	ledgertest.Applied(t, b.Apply(t, receipts[0])...) // it is not pending any more, and stays so
+	if err := b.Ledger.MakeDue(t.Context(), claimed); err != nil {
+		t.Fatal(err)
+	}
+	again, err := b.Ledger.ClaimDue(t.Context(), 10)
+	if err != nil || len(again) != 1 || again[0].ID != receipts[1].ID {
+		t.Errorf("claimed %+v, %v; want the undecided one", again, err)
+	}
+}
+
 func TestRingsOfARequestBecomeRarer(t *testing.T) {
 	t.Parallel()
 	b := ledgertest.Open(t)

@@ -32,14 +32,14 @@ func newReads() *Reads {
 // what they hold.
 func (r *Reads) Account(name AccountName) { r.accounts[name] = struct{}{} }
 
-// Order reads an order and its legs.
+// Order reads an order, its legs, and the user's accounts that paid them.
 func (r *Reads) Order(orderID string) {
 	if !r.orders[orderID] {
 		r.orders[orderID] = false
 	}
 }
 
-// OrderWithLines reads an order, its legs and its lines.
+// OrderWithLines reads an order as Order does, and its lines.
 func (r *Reads) OrderWithLines(orderID string) { r.orders[orderID] = true }
 
 // Receipt reads whether a channel's payment has funded a request.

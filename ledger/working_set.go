@@ -33,11 +33,15 @@ SELECT a.name, a.id, a.balance_fen, a.held_fen, a.version
 FROM (SELECT $1::smallint AS book, unnest($2::text[]) AS name OFFSET 0) asked
 JOIN accounts a ON a.book = asked.book AND a.name = asked.name`
 
+// readOrdersSQL reads with each balance leg the account that paid it.
 const readOrdersSQL = `
-SELECT o.order_id, o.user_id, o.merchant_id, l.source, coalesce(l.channel_txn_id, ''), l.captured_fen, l.refunded_fen
+SELECT o.order_id, o.user_id, o.merchant_id, l.source, coalesce(l.channel_txn_id, ''), l.captured_fen, l.refunded_fen,
+       coalesce(a.id, 0), coalesce(a.balance_fen, 0), coalesce(a.held_fen, 0), coalesce(a.version, 0)
 FROM (SELECT $1::smallint AS book, unnest($2::text[]) AS order_id OFFSET 0) asked
 JOIN orders o ON o.book = asked.book AND o.order_id = asked.order_id
 JOIN legs l ON l.book = o.book AND l.order_id = o.order_id
+LEFT JOIN accounts a
+    ON a.book = o.book AND a.name = 'user/' || o.user_id || '/' || l.source AND l.source IN ('cash', 'reward')
 ORDER BY o.order_id, l.leg`
 
 const readLinesSQL = `
@@ -110,14 +114,23 @@ func queueAccounts(queries *pgx.Batch, state *State, reads *Reads) {
 		var name string
 		var read Account
 		_, err := pgx.ForEachRow(rows, []any{&name, &read.id, &read.balance, &read.held, &read.version}, func() error {
-			account := state.accounts[AccountName(name)]
-			account.id, account.balance, account.held = read.id, read.balance, read.held
-			account.version, account.stored = read.version, read.version
-			state.byID[account.id] = account
+			state.read(AccountName(name), read)
 			return nil
 		})
 		return err
 	})
+}
+
+// read puts an account's row into the working set. It may be read twice: both saw the same under the book's lock.
+func (s *State) read(name AccountName, row Account) {
+	account := s.accounts[name]
+	if account == nil {
+		account = &Account{name: name, kind: name.Kind()}
+		s.accounts[name] = account
+	}
+	account.id, account.balance, account.held = row.id, row.balance, row.held
+	account.version, account.stored = row.version, row.version
+	s.byID[account.id] = account
 }
 
 func queueOrders(queries *pgx.Batch, state *State, reads *Reads) {
@@ -136,7 +149,9 @@ func queueOrders(queries *pgx.Batch, state *State, reads *Reads) {
 		var id, user, merchant string
 		var leg Leg
 		var captured, refunded int64
-		_, err := pgx.ForEachRow(rows, []any{&id, &user, &merchant, &leg.Source, &leg.ChannelTxnID, &captured, &refunded}, func() error {
+		var paid Account
+		_, err := pgx.ForEachRow(rows, []any{&id, &user, &merchant, &leg.Source, &leg.ChannelTxnID, &captured, &refunded, &paid.id,
+			&paid.balance, &paid.held, &paid.version}, func() error {
 			order := state.orders[id]
 			if order == nil {
 				order = &Order{ID: id, UserID: user, MerchantID: merchant}
@@ -144,6 +159,9 @@ func queueOrders(queries *pgx.Batch, state *State, reads *Reads) {
 			}
 			leg.Captured, leg.Refunded = money.FromFen(captured), money.FromFen(refunded)
 			order.Legs = append(order.Legs, leg)
+			if leg.Source.IsBalance() {
+				state.read(UserBucket(user, leg.Source), paid)
+			}
 			return nil
 		})
 		return err

@@ -14,8 +14,9 @@ func readRefund(p *tasks.Refund, r *ledger.Reads) {
 	} else {
 		r.Order(p.OrderID)
 	}
-	r.Account(ledger.UserCash(p.UserID))
-	r.Account(ledger.UserReward(p.UserID))
+	if p.To == tasks.ToBalance {
+		r.Account(ledger.UserCash(p.UserID)) // the order's own accounts come with it
+	}
 }
 
 func applyRefund(s *ledger.State, _ *ledger.Request, p *tasks.Refund) ledger.Decision {

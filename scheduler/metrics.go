@@ -20,15 +20,15 @@ type metrics struct {
 
 func newMetrics(registerer prometheus.Registerer, jobs []Job, lag func(job string) time.Duration) *metrics {
 	m := &metrics{slots: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "settled_scheduler_slots_total",
-		Help: "Due slots, by job and result: claimed on time, claimed late, or failed to be claimed."}, []string{"job", "result"})}
+		Help: "Due slots, by schedule and result: claimed on time, claimed late, or failed to be claimed."}, []string{"schedule", "result"})}
 	for _, job := range jobs {
 		for _, result := range []string{resultOnTime, resultLate, resultFailed} {
 			m.slots.WithLabelValues(job.Name, result)
 		}
 		if registerer != nil {
 			registerer.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "settled_scheduler_slot_lag_seconds",
-				Help:        "Time for which the job's oldest unclaimed slot has been due; 0 when none is.",
-				ConstLabels: prometheus.Labels{"job": job.Name}}, func() float64 { return lag(job.Name).Seconds() }))
+				Help:        "Time for which the schedule's oldest unclaimed slot has been due; 0 when none is.",
+				ConstLabels: prometheus.Labels{"schedule": job.Name}}, func() float64 { return lag(job.Name).Seconds() }))
 		}
 	}
 	if registerer != nil {

@@ -399,11 +399,11 @@ func TestRunningSchedulerClaimsWhenItIsTime(t *testing.T) {
 	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
 		t.Errorf("metrics: %v, %v", problems, err)
 	}
-	const want = `# HELP settled_scheduler_slots_total Due slots, by job and result: claimed on time, claimed late, or failed to be claimed.
+	const want = `# HELP settled_scheduler_slots_total Due slots, by schedule and result: claimed on time, claimed late, or failed to be claimed.
 # TYPE settled_scheduler_slots_total counter
-settled_scheduler_slots_total{job="sweep",result="failed"} 0
-settled_scheduler_slots_total{job="sweep",result="late"} 1
-settled_scheduler_slots_total{job="sweep",result="on_time"} 1
+settled_scheduler_slots_total{result="failed",schedule="sweep"} 0
+settled_scheduler_slots_total{result="late",schedule="sweep"} 1
+settled_scheduler_slots_total{result="on_time",schedule="sweep"} 1
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "settled_scheduler_slots_total"); err != nil {
 		t.Error(err)
@@ -449,9 +449,9 @@ func TestLagGrowsWhilePostgresIsAwayAndTheSlotIsCaughtUp(t *testing.T) {
 	lag(0)
 }
 
-const lagText = `# HELP settled_scheduler_slot_lag_seconds Time for which the job's oldest unclaimed slot has been due; 0 when none is.
+const lagText = `# HELP settled_scheduler_slot_lag_seconds Time for which the schedule's oldest unclaimed slot has been due; 0 when none is.
 # TYPE settled_scheduler_slot_lag_seconds gauge
-settled_scheduler_slot_lag_seconds{job="sweep"} %d
+settled_scheduler_slot_lag_seconds{schedule="sweep"} %d
 `
 
 func TestBadConfigurationNamesItsField(t *testing.T) {

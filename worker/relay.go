@@ -94,7 +94,7 @@ func (r *relay) round(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	if err := r.bell.Ring(ctx, bells, tasks.RingIDsMax, true); err != nil {
-		return 0, err
+		return 0, errors.Join(err, r.ledger.MakeDue(ctx, bells))
 	}
 	r.metrics.rungAgain.Add(float64(len(bells)))
 	return len(bells), nil
