@@ -84,6 +84,7 @@ func (m *metrics) presetLabels() {
 	}
 	for _, kind := range tasks.Kinds() {
 		m.tasks.WithLabelValues(string(kind), string(classDone))
+		m.seconds.WithLabelValues(string(kind))
 	}
 	for _, became := range []class{classStray, classNewer} {
 		m.tasks.WithLabelValues("unknown", string(became))
