@@ -57,13 +57,13 @@ var thePlatform = sync.OnceValue(func() *platform {
 		}
 		*key = made
 	}
-	p.certificate = selfSigned(p.certified, certain)
+	p.certificate = selfSigned(p.certified, certain, noon.AddDate(0, -6, 0), noon.AddDate(0, 6, 0))
 	return p
 })
 
-func selfSigned(key *rsa.PrivateKey, serial *big.Int) []byte {
+func selfSigned(key *rsa.PrivateKey, serial *big.Int, from, to time.Time) []byte {
 	template := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: "Tenpay.com sign"},
-		NotBefore: noon.AddDate(0, -6, 0), NotAfter: noon.AddDate(0, 6, 0)}
+		NotBefore: from, NotAfter: to}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		panic(err)

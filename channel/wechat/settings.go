@@ -205,17 +205,21 @@ func (s *settingsReading) certificates(keys platformKeys) {
 				continue
 			}
 			found++
-			public := s.publicKey(field, certificate.PublicKey)
-			key := platformKey{public: public, certified: true, notBefore: certificate.NotBefore, notAfter: certificate.NotAfter}
-			serial := fmt.Sprintf("%X", certificate.SerialNumber)
-			s.add(keys, field, serial, key)
-			if len(serial)%2 != 0 { // some write whole bytes
-				s.add(keys, field, "0"+serial, key)
-			}
+			s.addCertificate(keys, field, certificate)
 		}
 		if found == 0 {
 			s.refuse(field, "names a file without a certificate", "X.509 certificates as PEM")
 		}
+	}
+}
+
+func (s *settingsReading) addCertificate(keys platformKeys, field string, certificate *x509.Certificate) {
+	key := platformKey{public: s.publicKey(field, certificate.PublicKey), certified: true,
+		notBefore: certificate.NotBefore, notAfter: certificate.NotAfter}
+	serial := fmt.Sprintf("%X", certificate.SerialNumber)
+	s.add(keys, field, serial, key)
+	if len(serial)%2 != 0 { // some write whole bytes
+		s.add(keys, field, "0"+serial, key)
 	}
 }
 
