@@ -24,6 +24,7 @@ type commands struct {
 
 	Dev   devCommand   `cmd:"" group:"try" help:"Run the whole system on a private local stack, or a command with that stack."`
 	Demo  demoCommand  `cmd:"" group:"try" help:"Tell one user's story, play a day at scale with crashes, and judge the books."`
+	Drill drillCommand `cmd:"" group:"try" help:"Break a running system on purpose, and count what came of it."`
 	Bench benchCommand `cmd:"" group:"try" help:"Measure settled beside what its parts can do."`
 
 	Migrate     migrateCommand     `cmd:"" group:"serve" help:"Create or upgrade the books' tables in PostgreSQL."`

@@ -1,0 +1,17 @@
+// Package drill breaks a running system on purpose and counts what came of it.
+//
+// RedisLoss asks for small rewards, empties Redis in the middle, goes on asking, and then compares what it was told with the books:
+//
+//	ask ──► half is accepted ──► FLUSHDB ──► ask on ──► wait until everything accepted is decided ──► compare
+//
+// # Invariants
+//
+//   - D1 What was accepted is decided, whatever Redis forgot: a request without an outcome when the patience ends is lost.
+//   - D2 What was accepted moved once: a request with more than one transfer, or an account with more than its rewards, is doubled.
+//   - D3 A drill touches no account but its own users' and its campaign's: their names begin with "drill". Its rewards stay in the books,
+//     a fen each, because books are never undone.
+//
+// # Failures
+//
+// An acceptance whose answer did not come is asked again under its key, as a producer would. Redis being away is part of the drill.
+package drill

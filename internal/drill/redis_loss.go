@@ -1,0 +1,221 @@
+package drill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/settled-dev/settled/internal/clock"
+	"github.com/settled-dev/settled/internal/postgres/pguuid"
+	"github.com/settled-dev/settled/money"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// RedisLoss empties the Redis of a running system. Run it once; several may run at the same time, each counts its own.
+type RedisLoss struct {
+	Name     string        // part of the keys and users of the drill; a random one when empty
+	Client   *tasks.Client // producer of the drill
+	Pool     *pgxpool.Pool // reads the books
+	Redis    redis.UniversalClient
+	Requests int           // how many rewards are asked for, 2 to 1,000,000
+	Patience time.Duration // how long everything accepted may take to be decided after the last acceptance
+	Clock    clock.Timer
+	Say      func(string) // told what is going on; may be nil
+}
+
+// Report is what came of a drill.
+type Report struct {
+	Run         string        `json:"run"` // part of the keys and users of the drill
+	Accepted    int           `json:"accepted"`
+	Outstanding int           `json:"outstanding_at_loss"` // accepted and not decided when Redis was emptied
+	Lost        int           `json:"lost"`                // accepted, and no outcome when the patience ended
+	Doubled     int           `json:"doubled"`             // requests with more than one transfer, and accounts with more than their rewards
+	Recovery    time.Duration `json:"recovery_ns"`         // from the loss until everything accepted before it was decided
+}
+
+// OK says that nothing was lost and nothing doubled.
+func (r Report) OK() bool { return r.Lost == 0 && r.Doubled == 0 }
+
+const (
+	campaign  = "drill"
+	usersMax  = 50
+	producers = 32
+	// lookInterval is how often the books are asked how far they are.
+	lookInterval = 50 * time.Millisecond
+)
+
+// Run runs the drill. An error means that it could not be finished and says nothing of the books.
+func (d *RedisLoss) Run(ctx context.Context) (Report, error) {
+	if d.Name == "" {
+		d.Name = uuid.NewString()[:8]
+	}
+	run := &redisLoss{RedisLoss: d, report: Report{Run: d.Name}, receipts: make([]tasks.Receipt, d.Requests)}
+	if err := run.askAll(ctx); err != nil {
+		return run.report, err
+	}
+	run.report.Accepted = len(run.receipts)
+	if err := run.recovered(ctx); err != nil {
+		return run.report, err
+	}
+	return run.report, run.judge(ctx)
+}
+
+// redisLoss is one run.
+type redisLoss struct {
+	*RedisLoss
+	report   Report
+	receipts []tasks.Receipt
+
+	accepted atomic.Int64
+	emptied  sync.Once
+	lostAt   time.Time
+	before   []uuid.UUID // accepted before Redis was emptied
+	mu       sync.Mutex
+	ids      []uuid.UUID
+}
+
+func (d *redisLoss) say(format string, args ...any) {
+	if d.Say != nil {
+		d.Say(fmt.Sprintf(format, args...))
+	}
+}
+
+// askAll asks for every reward and empties Redis when half are accepted.
+func (d *redisLoss) askAll(ctx context.Context) error {
+	d.say("asking for %d rewards of 0.01 as drill-%s", d.Requests, d.report.Run)
+	var next atomic.Int64
+	problems := make([]error, producers)
+	var asking sync.WaitGroup
+	for p := range producers {
+		asking.Go(func() {
+			for i := int(next.Add(1)) - 1; i < d.Requests && problems[p] == nil; i = int(next.Add(1)) - 1 {
+				problems[p] = d.ask(ctx, i)
+			}
+		})
+	}
+	asking.Wait()
+	return errors.Join(problems...)
+}
+
+func (d *redisLoss) ask(ctx context.Context, i int) error {
+	receipt, err := d.Client.Enqueue(ctx, &tasks.Reward{RewardID: fmt.Sprintf("drill-%s-%d", d.report.Run, i), UserID: d.user(i % usersMax),
+		CampaignID: campaign, Amount: money.FromFen(1), OccurredAt: d.Clock.Now()})
+	if err != nil {
+		return fmt.Errorf("ask for reward %d: %w", i, err)
+	}
+	d.receipts[i] = receipt
+	d.mu.Lock()
+	d.ids = append(d.ids, receipt.ID)
+	d.mu.Unlock()
+	if d.accepted.Add(1) < int64(d.Requests/2) {
+		return nil
+	}
+	var problem error
+	d.emptied.Do(func() { problem = d.empty(ctx) })
+	return problem
+}
+
+func (d *redisLoss) user(n int) string { return fmt.Sprintf("drill-%s-u%d", d.report.Run, n) }
+
+// empty takes everything from Redis, and notes what was outstanding.
+func (d *redisLoss) empty(ctx context.Context) error {
+	d.mu.Lock()
+	d.before = append([]uuid.UUID(nil), d.ids...)
+	d.mu.Unlock()
+	if err := d.Redis.FlushDB(ctx).Err(); err != nil {
+		return fmt.Errorf("empty redis: %w", err)
+	}
+	d.lostAt = d.Clock.Now()
+	var err error
+	if d.report.Outstanding, err = d.outstanding(ctx, d.before); err != nil {
+		return err
+	}
+	d.say("redis is empty; %d of %d accepted requests were outstanding", d.report.Outstanding, len(d.before))
+	return nil
+}
+
+const outstandingSQL = `
+SELECT count(*)
+FROM unnest($1::uuid[]) AS asked (id)
+JOIN pending p ON p.request_id = asked.id`
+
+func (d *redisLoss) outstanding(ctx context.Context, ids []uuid.UUID) (int, error) {
+	var n int
+	// The ids say nothing of their books, so this reads all of pending: it is small again as soon as the drill is over.
+	if err := d.Pool.QueryRow(ctx, outstandingSQL, pguuid.Array(ids)).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count outstanding requests: %w", err)
+	}
+	return n, nil
+}
+
+// recovered waits until all is decided, or the patience ends, and notes when what the loss could touch was.
+func (d *redisLoss) recovered(ctx context.Context) error {
+	deadline := d.Clock.Now().Add(d.Patience)
+	for {
+		left, err := d.outstanding(ctx, d.before)
+		if err != nil {
+			return err
+		}
+		if left == 0 && d.report.Recovery == 0 {
+			d.report.Recovery = d.Clock.Now().Sub(d.lostAt)
+		}
+		if left == 0 {
+			if left, err = d.outstanding(ctx, d.ids); err != nil {
+				return err
+			}
+		}
+		if left == 0 || d.Clock.Now().After(deadline) {
+			return nil
+		}
+		select {
+		case <-d.Clock.After(lookInterval):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+const judgeSQL = `
+SELECT count(*) FILTER (WHERE o.request_id IS NULL),
+       count(*) FILTER (WHERE (SELECT count(*) FROM transfers t WHERE t.book = r.book AND t.request_id = r.id
+                                  AND t.seq >= o.first_transfer AND t.seq < o.first_transfer + 2) > 1)
+FROM unnest($1::smallint[], $2::uuid[]) AS asked (book, id)
+LEFT JOIN requests r ON r.book = asked.book AND r.id = asked.id
+LEFT JOIN outcomes o ON o.book = asked.book AND o.request_id = asked.id`
+
+// overpaidSQL counts the drill's users who hold more than what was asked for them.
+const overpaidSQL = `
+SELECT count(*)
+FROM unnest($1::text[], $2::bigint[]) AS given (account, fen)
+JOIN accounts a ON a.name = given.account AND a.balance_fen > given.fen`
+
+// judge compares what was accepted with the books.
+func (d *redisLoss) judge(ctx context.Context) error {
+	books, ids := make([]int16, len(d.receipts)), make([]uuid.UUID, len(d.receipts))
+	given := map[string]int64{}
+	for i, receipt := range d.receipts {
+		books[i], ids[i] = int16(receipt.Book), receipt.ID
+		given["user/"+d.user(i%usersMax)+"/reward"]++
+	}
+	if err := d.Pool.QueryRow(ctx, judgeSQL, books, pguuid.Array(ids)).Scan(&d.report.Lost, &d.report.Doubled); err != nil {
+		return fmt.Errorf("compare the drill with the books: %w", err)
+	}
+	var accounts []string
+	var fens []int64
+	for account, fen := range given {
+		accounts, fens = append(accounts, account), append(fens, fen)
+	}
+	var overpaid int
+	if err := d.Pool.QueryRow(ctx, overpaidSQL, accounts, fens).Scan(&overpaid); err != nil {
+		return fmt.Errorf("compare the drill's accounts with the books: %w", err)
+	}
+	d.report.Doubled += overpaid
+	return nil
+}
