@@ -16,7 +16,7 @@ var rooms = map[string]struct {
 	"cmd": {
 		[]string{
 			"intake", "worker", "scheduler", "console", "webhook", "wallet", "refund", "wealth", "settlement", "channel",
-			"ledger", "tasks", "money", "internal", "internal/rules", "internal/bench", "internal/demo",
+			"ledger", "tasks", "money", "internal", "internal/rules", "internal/bench", "internal/demo", "internal/drill",
 		},
 		"the binary wires the rooms together",
 	},
@@ -31,6 +31,10 @@ var rooms = map[string]struct {
 	"internal/demo": {
 		[]string{"intake", "worker", "wallet", "refund", "wealth", "channel", "ledger", "tasks", "money", "internal", "internal/rules"},
 		"it plays a producer, and judges the books from outside",
+	},
+	"internal/drill": {
+		[]string{"worker", "ledger", "tasks", "money", "internal"},
+		"it plays a producer, and breaks what it is let near",
 	},
 	"internal/proof": {
 		[]string{
