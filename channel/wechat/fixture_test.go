@@ -71,7 +71,7 @@ func TestRealNoticeIsReadAndDecrypted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plaintext, err := openResource(c.aead, message["resource"].(object))
+	plaintext, err := openResource(c.aead, message.get("resource").fields)
 	if err != nil || string(plaintext) != sample.Plaintext {
 		t.Errorf("%q, %v", plaintext, err)
 	}

@@ -1,157 +1,242 @@
 package wechat
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"strconv"
-	"time"
+	"strings"
 	"unicode/utf8"
-
-	"github.com/settled-dev/settled/money"
 )
 
-// object is a JSON object: strings, json.Numbers, bools, nils, []any and objects by name.
-type object map[string]any
+// kind says what a JSON value is. The zero kind is of a field that is not there.
+type kind uint8
 
-// depthMax bounds nesting. The deepest message has goods in a list in a promotion in a list.
-const depthMax = 16
+const (
+	absent kind = iota
+	null
+	boolean
+	number
+	text
+	list
+	fields
+)
+
+// value is a JSON value. text is the content of a string, or a number as it was written.
+type value struct {
+	kind   kind
+	text   string
+	items  []value
+	fields object
+}
+
+// object is a JSON object. Its few fields are searched in turn, which is faster than a map of them is made.
+type object []field
+
+type field struct {
+	name  string
+	value value
+}
+
+// get returns the field's value; of the kind absent when there is none.
+func (o object) get(name string) value {
+	for i := range o {
+		if o[i].name == name {
+			return o[i].value
+		}
+	}
+	return value{}
+}
+
+const (
+	// depthMax bounds nesting. The deepest message has goods in a list in a promotion in a list.
+	depthMax = 16
+	// fieldsMax bounds the fields of one object, which are compared with each other. The widest message has some twenty.
+	fieldsMax = 128
+)
+
+var errNotJSON = errors.New("is not JSON in UTF-8")
 
 // parseObject reads text that is one JSON object, strictly (W4). Its errors quote nothing of the text.
-func parseObject(text []byte) (object, error) {
-	// Valid refuses what follows the object, too; without it the decoder's tokens would have to be checked for that.
-	if !utf8.Valid(text) || !json.Valid(text) {
-		return nil, errors.New("is not JSON in UTF-8")
+func parseObject(raw []byte) (object, error) {
+	if !utf8.Valid(raw) {
+		return nil, errNotJSON
 	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	value, err := parseValue(decoder, 0)
+	p := parser{text: string(raw)}
+	top, err := p.value(0)
 	if err != nil {
 		return nil, err
 	}
-	if o, ok := value.(object); ok {
-		return o, nil
+	if p.next() != 0 || p.at < len(p.text) {
+		return nil, errNotJSON
 	}
-	return nil, errors.New("is not a JSON object")
+	if top.kind != fields {
+		return nil, errors.New("is not a JSON object")
+	}
+	return top.fields, nil
 }
 
-func parseValue(decoder *json.Decoder, depth int) (any, error) {
-	token, err := decoder.Token()
-	if err != nil {
-		return nil, err
-	}
-	delimiter, nested := token.(json.Delim)
-	if !nested {
-		return token, nil
-	}
-	if depth == depthMax {
-		return nil, errors.New("is nested too deep")
-	}
-	var value any
-	if delimiter == '[' {
-		list := []any{}
-		for decoder.More() {
-			item, err := parseValue(decoder, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, item)
+// parser reads JSON once, from left to right. Strings are cut out of its text, not copied. encoding/json takes as long for a
+// notice as the verification of its signature.
+type parser struct {
+	text string
+	at   int
+}
+
+// next skips white space and returns the byte there; 0 at the end, and for a zero byte, which JSON has nowhere.
+func (p *parser) next() byte {
+	for ; p.at < len(p.text); p.at++ {
+		switch b := p.text[p.at]; b {
+		case ' ', '\t', '\r', '\n':
+		default:
+			return b
 		}
-		value = list
-	} else {
-		fields := object{}
-		for decoder.More() {
-			name, err := decoder.Token()
-			if err != nil {
-				return nil, err
-			}
-			field := name.(string) //nolint:forcetypeassert // a valid object has nothing else there
-			if _, twice := fields[field]; twice {
-				return nil, errors.New("has a field twice")
-			}
-			if fields[field], err = parseValue(decoder, depth+1); err != nil {
-				return nil, err
-			}
+	}
+	return 0
+}
+
+// take moves past the byte if it comes next.
+func (p *parser) take(b byte) bool {
+	if p.next() != b {
+		return false
+	}
+	p.at++
+	return true
+}
+
+func (p *parser) value(depth int) (value, error) {
+	if depth > depthMax {
+		return value{}, errors.New("is nested too deep")
+	}
+	switch b := p.next(); b {
+	case '{':
+		return p.object(depth)
+	case '[':
+		return p.list(depth)
+	case '"':
+		s, err := p.string()
+		return value{kind: text, text: s}, err
+	case 't':
+		return p.literal("true", boolean)
+	case 'f':
+		return p.literal("false", boolean)
+	case 'n':
+		return p.literal("null", null)
+	default:
+		return p.number()
+	}
+}
+
+func (p *parser) object(depth int) (value, error) {
+	v := value{kind: fields}
+	p.at++ // the bracket
+	for first := true; !p.take('}'); first = false {
+		if !first && !p.take(',') || p.next() != '"' {
+			return value{}, errNotJSON
 		}
-		value = fields
+		name, err := p.string()
+		if err != nil {
+			return value{}, err
+		}
+		if !p.take(':') {
+			return value{}, errNotJSON
+		}
+		if v.fields.get(name).kind != absent {
+			return value{}, errors.New("has a field twice")
+		}
+		if len(v.fields) == fieldsMax {
+			return value{}, errors.New("has too many fields")
+		}
+		content, err := p.value(depth + 1)
+		if err != nil {
+			return value{}, err
+		}
+		v.fields = append(v.fields, field{name, content})
 	}
-	_, err = decoder.Token() // the closing bracket
-	return value, err
+	return v, nil
 }
 
-// reading takes fields out of objects and keeps the first problem, so that callers read a whole message and check once.
-type reading struct{ err error }
-
-func (r *reading) refuse(name, problem string) {
-	if r.err == nil {
-		r.err = fmt.Errorf("%s %s", name, problem)
+func (p *parser) list(depth int) (value, error) {
+	v := value{kind: list}
+	p.at++ // the bracket
+	for first := true; !p.take(']'); first = false {
+		if !first && !p.take(',') {
+			return value{}, errNotJSON
+		}
+		item, err := p.value(depth + 1)
+		if err != nil {
+			return value{}, err
+		}
+		v.items = append(v.items, item)
 	}
+	return v, nil
 }
 
-// text is a required string of any content.
-func (r *reading) text(o object, name string) string {
-	value, ok := o[name].(string)
-	if !ok || value == "" {
-		r.refuse(name, "is missing or not text")
+// string reads a string, whose quote comes next. Half of a surrogate pair becomes the replacement character.
+func (p *parser) string() (string, error) {
+	start, escaped := p.at, false
+	for p.at++; p.at < len(p.text); p.at++ {
+		switch b := p.text[p.at]; {
+		case b == '"':
+			p.at++
+			if !escaped {
+				return p.text[start+1 : p.at-1], nil
+			}
+			var s string
+			if json.Unmarshal([]byte(p.text[start:p.at]), &s) != nil {
+				return "", errNotJSON
+			}
+			return s, nil
+		case b == '\\':
+			escaped = true
+			p.at++ // whatever follows does not end the string
+		case b < ' ':
+			return "", errNotJSON
+		}
 	}
-	return value
+	return "", errNotJSON
 }
 
-// idBytesMax is the longest id: an out_refund_no. Transaction ids and out_trade_no have up to 32 characters.
-const idBytesMax = 64
-
-// id is a required string of printable ASCII.
-func (r *reading) id(o object, name string) string {
-	value := r.text(o, name)
-	if len(value) > idBytesMax || !printable(value) {
-		r.refuse(name, "is not an id")
+func (p *parser) literal(word string, kind kind) (value, error) {
+	if !strings.HasPrefix(p.text[p.at:], word) {
+		return value{}, errNotJSON
 	}
-	return value
+	p.at += len(word)
+	return value{kind: kind}, nil
 }
 
-// optionalText is "" when the field is absent or null.
-func (r *reading) optionalText(o object, name string) string {
-	value, ok := o[name].(string)
-	if !ok && o[name] != nil {
-		r.refuse(name, "is not text")
+func (p *parser) number() (value, error) {
+	start := p.at
+	p.skip('-')
+	if !p.skip('0') && !p.digits() {
+		return value{}, errNotJSON
 	}
-	return value
+	if p.skip('.') && !p.digits() {
+		return value{}, errNotJSON
+	}
+	if p.skip('e') || p.skip('E') {
+		if !p.skip('+') {
+			p.skip('-')
+		}
+		if !p.digits() {
+			return value{}, errNotJSON
+		}
+	}
+	return value{kind: number, text: p.text[start:p.at]}, nil
 }
 
-// object is a required object.
-func (r *reading) object(o object, name string) object {
-	value, ok := o[name].(object)
-	if !ok {
-		r.refuse(name, "is missing or not an object")
+// skip moves past the byte if it is right here.
+func (p *parser) skip(b byte) bool {
+	if p.at == len(p.text) || p.text[p.at] != b {
+		return false
 	}
-	return value
+	p.at++
+	return true
 }
 
-// fen is a required amount: a positive whole number of fen within money.MaxFen (W3).
-func (r *reading) fen(o object, name string) money.Amount {
-	number, ok := o[name].(json.Number)
-	fen, err := strconv.ParseUint(string(number), 10, 63) // no sign, point or exponent; JSON has no leading zeros
-	if !ok || err != nil || fen == 0 || fen > uint64(money.MaxFen) {
-		r.refuse(name, "is not a positive whole number of fen")
-		return money.Amount{}
+// digits moves past one digit or more.
+func (p *parser) digits() bool {
+	start := p.at
+	for p.at < len(p.text) && p.text[p.at] >= '0' && p.text[p.at] <= '9' {
+		p.at++
 	}
-	return money.FromFen(int64(fen))
-}
-
-// yuanOnly refuses an amount in another currency. Amounts of refund notices name none; domestic merchants have no other.
-func (r *reading) yuanOnly(amount object, required bool) {
-	if _, named := amount["currency"]; (named || required) && amount["currency"] != "CNY" {
-		r.refuse("currency", "is not CNY")
-	}
-}
-
-// time is a required time of RFC 3339, between 2000 and 2099 as all times of requests. It is returned in UTC (W6).
-func (r *reading) time(o object, name string) time.Time {
-	at, err := time.Parse(time.RFC3339, r.text(o, name))
-	at = at.UTC()
-	if err != nil || at.Year() < 2000 || at.Year() > 2099 {
-		r.refuse(name, "is not a time of RFC 3339 between 2000 and 2099")
-	}
-	return at
+	return p.at > start
 }

@@ -14,6 +14,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -47,19 +48,36 @@ type platform struct {
 // serial is the certificate's.
 func (p *platform) serial() string { return fmt.Sprintf("%X", certain) }
 
-// thePlatform is made once: RSA keys are slow to find.
+// thePlatform is made once: RSA keys are slow to find. It is the same in every process, so that what one has signed as a fuzzing
+// seed is genuine in another.
 var thePlatform = sync.OnceValue(func() *platform {
-	p := &platform{}
-	for _, key := range []**rsa.PrivateKey{&p.certified, &p.public, &p.merchant} {
-		made, err := rsa.GenerateKey(rand.Reader, 2048)
-		if err != nil {
-			panic(err)
-		}
-		*key = made
-	}
+	source := mathrand.NewChaCha8([32]byte{1})
+	p := &platform{certified: findKey(source), public: findKey(source), merchant: findKey(source)}
 	p.certificate = selfSigned(p.certified, certain, noon.AddDate(0, -6, 0), noon.AddDate(0, 6, 0))
 	return p
 })
+
+// findKey makes an RSA key of 2048 bits out of what the source gives.
+func findKey(source *mathrand.ChaCha8) *rsa.PrivateKey {
+	var primes []*big.Int
+	phi := big.NewInt(1)
+	for len(primes) < 2 {
+		candidate := make([]byte, 128)
+		source.Read(candidate) //nolint:errcheck // it never fails
+		candidate[0] |= 0xc0   // so that the product of two has 2048 bits
+		candidate[127] |= 1
+		if prime := new(big.Int).SetBytes(candidate); prime.ProbablyPrime(0) {
+			primes = append(primes, prime)
+			phi.Mul(phi, new(big.Int).Sub(prime, big.NewInt(1)))
+		}
+	}
+	key := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: new(big.Int).Mul(primes[0], primes[1]), E: 65537}, Primes: primes}
+	if key.D = new(big.Int).ModInverse(big.NewInt(65537), phi); key.D == nil {
+		return findKey(source)
+	}
+	key.Precompute()
+	return key
+}
 
 func selfSigned(key *rsa.PrivateKey, serial *big.Int, from, to time.Time) []byte {
 	template := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: "Tenpay.com sign"},
@@ -149,7 +167,7 @@ func seal(t testing.TB, plaintext []byte, associated string) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nonce := rand.Text()[:gcm.NonceSize()]
+	nonce := fmt.Sprintf("%x", sha256.Sum256(plaintext))[:gcm.NonceSize()] // of the content, so that every process makes the same
 	sealed := gcm.Seal(nil, []byte(nonce), plaintext, []byte(associated))
 	return map[string]any{"algorithm": "AEAD_AES_256_GCM", "original_type": "transaction", "nonce": nonce,
 		"associated_data": associated, "ciphertext": base64.StdEncoding.EncodeToString(sealed)}

@@ -8,7 +8,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -91,28 +90,27 @@ func (s *settingsReading) checkNames() {
 	var names []string
 	for _, setting := range settingsNames {
 		names = append(names, setting.name)
-		if s.values[setting.name] == nil && setting.needed {
+		if setting.needed && s.values.get(setting.name).kind == absent {
 			s.refuse(setting.name, "is missing", "a value")
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.values)) {
-		if !slices.Contains(names, name) {
-			s.refuse(strconv.QuoteToASCII(name), "is no setting", strings.Join(names, ", "))
+	for _, field := range s.values {
+		if !slices.Contains(names, field.name) {
+			s.refuse(strconv.QuoteToASCII(field.name), "is no setting", strings.Join(names, ", "))
 		}
 	}
 }
 
 // text is a setting's string; "" when it is not there.
-func (s *settingsReading) text(field string, value any) string {
-	text, ok := value.(string)
-	if !ok && value != nil {
+func (s *settingsReading) text(field string, v value) string {
+	if v.kind != text && v.kind != absent {
 		s.refuse(field, "is not text", "a string")
 	}
-	return text
+	return v.text
 }
 
 func (s *settingsReading) id(field string) string {
-	value := s.text(field, s.values[field])
+	value := s.text(field, s.values.get(field))
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 	if value == "" || len(value) > idBytesMax || strings.Trim(value, allowed) != "" {
 		s.refuse(field, "is empty, too long or has other characters", "1 to 64 of the characters A-Z a-z 0-9 _ -")
@@ -121,7 +119,7 @@ func (s *settingsReading) id(field string) string {
 }
 
 func (s *settingsReading) url(field string, needed bool) string {
-	value := s.text(field, s.values[field])
+	value := s.text(field, s.values.get(field))
 	if value == "" && !needed {
 		return ""
 	}
@@ -134,8 +132,8 @@ func (s *settingsReading) url(field string, needed bool) string {
 }
 
 // file reads a named file. It must lie under the settings' directory.
-func (s *settingsReading) file(field string, value any) []byte {
-	name := s.text(field, value)
+func (s *settingsReading) file(field string, v value) []byte {
+	name := s.text(field, v)
 	if !filepath.IsLocal(name) {
 		s.refuse(field, "is not the name of a file under the settings' directory", `a relative name, such as "wechat/key.pem"`)
 		return nil
@@ -153,14 +151,14 @@ func (s *settingsReading) file(field string, value any) []byte {
 
 func (s *settingsReading) apiV3Key() []byte {
 	const allowed = "the APIv3 key of 32 bytes, in api_v3_key or in the file that api_v3_key_file names"
-	key := []byte(s.text("api_v3_key", s.values["api_v3_key"]))
+	key := []byte(s.text("api_v3_key", s.values.get("api_v3_key")))
 	field := "api_v3_key"
-	if s.values["api_v3_key_file"] != nil {
+	if s.values.get("api_v3_key_file").kind != absent {
 		if len(key) > 0 {
 			s.refuse(field, "is given twice", allowed)
 		}
 		field = "api_v3_key_file"
-		key = bytes.TrimRight(s.file(field, s.values[field]), "\r\n")
+		key = bytes.TrimRight(s.file(field, s.values.get(field)), "\r\n")
 	}
 	if len(key) != apiV3KeyBytes {
 		s.refuse(field, fmt.Sprintf("has a key of %d bytes", len(key)), allowed)
@@ -170,7 +168,7 @@ func (s *settingsReading) apiV3Key() []byte {
 
 func (s *settingsReading) merchantKey() *rsa.PrivateKey {
 	const field = "merchant_key_file"
-	block, _ := pem.Decode(s.file(field, s.values[field]))
+	block, _ := pem.Decode(s.file(field, s.values.get(field)))
 	if block != nil {
 		parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 		if err != nil {
@@ -185,12 +183,12 @@ func (s *settingsReading) merchantKey() *rsa.PrivateKey {
 }
 
 // list is a setting's list; nil when it is not there.
-func (s *settingsReading) list(field string) []any {
-	list, ok := s.values[field].([]any)
-	if !ok && s.values[field] != nil {
+func (s *settingsReading) list(field string) []value {
+	v := s.values.get(field)
+	if v.kind != list && v.kind != absent {
 		s.refuse(field, "is not a list", "a list")
 	}
-	return list
+	return v.items
 }
 
 // certificates adds the platform's certificates to the keys.
@@ -229,17 +227,17 @@ func (s *settingsReading) publicKeys(keys platformKeys) string {
 	var current string
 	for i, item := range s.list("public_keys") {
 		field := fmt.Sprintf("public_keys[%d]", i)
-		entry, ok := item.(object)
-		if !ok || len(entry) != 2 || entry["id"] == nil || entry["file"] == nil {
+		named, file := item.fields.get("id"), item.fields.get("file")
+		if len(item.fields) != 2 || named.kind == absent || file.kind == absent {
 			s.refuse(field, "has other fields", `{"id": "PUB_KEY_ID_…", "file": "name.pem"}`)
 			continue
 		}
-		id := s.text(field+".id", entry["id"])
+		id := s.text(field+".id", named)
 		if !strings.HasPrefix(id, publicKeyIDPrefix) || !printable(id) {
 			s.refuse(field+".id", "is not the id of a public key", publicKeyIDPrefix+" and its number")
 		}
 		var parsed any
-		if block, _ := pem.Decode(s.file(field+".file", entry["file"])); block != nil {
+		if block, _ := pem.Decode(s.file(field+".file", file)); block != nil {
 			if key, err := x509.ParsePKIXPublicKey(block.Bytes); err == nil {
 				parsed = key
 			}

@@ -1,0 +1,124 @@
+package wechat
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// FuzzParseObject compares the parser with encoding/json, which is asked in three steps: is it valid, has it a field twice, what is it.
+func FuzzParseObject(f *testing.F) {
+	for _, seed := range []string{
+		`{}`, ` { "a" : 1 } `, `{"a":[1,-0.5e+7,"x",true,false,null,{}]}`, `{"a":1,}`, `{"a" 1}`, `{,}`, `{"a":01}`, `{"a":1.}`, `{"a":1e}`,
+		`{"a":+1}`, `{"a":-}`, `{"a":"\u4e2d\n\"\\\/"}`, `{"a":"\ud800"}`, `{"a":"\x"}`, `{"a":"` + "\n" + `"}`, `{"a":"\`, `{"a":tru}`, `{"a":nullx}`,
+		`{"a":1,"\u0061":2}`, `[]`, `1`, `"x"`, `null`, ``, `{"a":1}{}`, `{"a":1}` + "\x00", "{\"\xff\":1}", `{"a":"支付"}`, `{"":""}`, `[1,]`, `{"a":[1 2]}`,
+		strings.Repeat(`{"a":`, 17) + "1" + strings.Repeat("}", 17), strings.Repeat(`{"a":`, 18) + "1" + strings.Repeat("}", 18),
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		got, err := parseObject(raw)
+		want, wantErr := parseSlowly(raw)
+		if (err == nil) != (wantErr == nil) {
+			t.Fatalf("%q: %v, encoding/json: %v", raw, err, wantErr)
+		}
+		if err == nil && !got.equal(want) {
+			t.Errorf("%q: read %v, encoding/json: %v", raw, got, want)
+		}
+	})
+}
+
+func (o object) equal(other map[string]any) bool {
+	if len(o) != len(other) {
+		return false
+	}
+	for _, field := range o {
+		if content, found := other[field.name]; !found || !field.value.equal(content) {
+			return false
+		}
+	}
+	return true
+}
+
+func (v value) equal(other any) bool {
+	switch other := other.(type) {
+	case string:
+		return v.kind == text && v.text == other
+	case json.Number:
+		return v.kind == number && v.text == string(other)
+	case bool:
+		return v.kind == boolean
+	case nil:
+		return v.kind == null
+	case map[string]any:
+		return v.kind == fields && v.fields.equal(other)
+	case []any:
+		if v.kind != list || len(v.items) != len(other) {
+			return false
+		}
+		for i, item := range v.items {
+			if !item.equal(other[i]) {
+				return false
+			}
+		}
+		return true
+	default:
+		return false
+	}
+}
+
+func parseSlowly(raw []byte) (map[string]any, error) {
+	if !utf8.Valid(raw) || !json.Valid(raw) {
+		return nil, errors.New("not JSON")
+	}
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	top, err := valueSlowly(decoder, 0)
+	if o, ok := top.(map[string]any); ok && err == nil {
+		return o, nil
+	}
+	return nil, errors.Join(errors.New("no object, or a field twice"), err)
+}
+
+func valueSlowly(decoder *json.Decoder, depth int) (any, error) {
+	if depth > depthMax {
+		return nil, errors.New("too deep")
+	}
+	token, err := decoder.Token()
+	switch {
+	case err != nil:
+		return nil, err
+	case token == json.Delim('['):
+		items := []any{}
+		for decoder.More() {
+			item, err := valueSlowly(decoder, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			items = append(items, item)
+		}
+		_, err := decoder.Token()
+		return items, err
+	case token == json.Delim('{'):
+		o := map[string]any{}
+		for decoder.More() {
+			name, err := decoder.Token()
+			if err != nil {
+				return nil, err
+			}
+			if _, twice := o[name.(string)]; twice || len(o) == fieldsMax {
+				return nil, errors.New("twice, or too many")
+			}
+			if o[name.(string)], err = valueSlowly(decoder, depth+1); err != nil {
+				return nil, err
+			}
+		}
+		_, err := decoder.Token()
+		return o, err
+	default:
+		return token, nil
+	}
+}
