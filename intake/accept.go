@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/settled-dev/settled/intake/access"
 	"github.com/settled-dev/settled/tasks"
 )
 
@@ -64,14 +66,15 @@ func (a *API) registerAccept(routes huma.API) {
 		huma.Register(routes, huma.Operation{
 			OperationID: "accept-" + strings.ReplaceAll(string(kind), ":", "-"), Method: http.MethodPost, Path: path,
 			Tags: []string{"requests"}, Summary: "Accept a " + string(kind),
-			DefaultStatus: http.StatusAccepted, Responses: responses,
+			DefaultStatus: http.StatusAccepted, Responses: responses, Security: needs(access.ScopeOf(kind)),
 		}, func(ctx context.Context, in *acceptInput) (*acceptOutput, error) { return a.accept(ctx, kind, in) })
 		// Said only now: huma reads and validates every body that it knows of before the handler can.
 		routes.OpenAPI().Paths[path].Post.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			"application/json": {Schema: payloadSchema(registry, kind)},
 		}}
 	}
-	huma.Register(routes, huma.Operation{OperationID: "accept-unknown", Method: http.MethodPost, Path: "/v1/requests/{kind}", Hidden: true},
+	huma.Register(routes, huma.Operation{OperationID: "accept-unknown", Method: http.MethodPost, Path: "/v1/requests/{kind}", Hidden: true,
+		Security: needs()},
 		func(_ context.Context, in *struct {
 			Kind string `path:"kind"`
 		}) (*acceptOutput, error) {
@@ -112,10 +115,15 @@ func (a *API) enqueue(ctx context.Context, kind tasks.Kind, in *acceptInput) (ta
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+	client, err := a.client(ctx)
+	if err != nil {
+		return tasks.Receipt{}, a.failure(ctx, fmt.Errorf("ask for the key's producer: %v", err), "nothing was done") // no field of the caller's
+	}
 	var receipt tasks.Receipt
 	payload, err := tasks.ParsePayload(kind, in.body)
 	if err == nil {
-		receipt, err = a.config.Client.Enqueue(ctx, payload)
+		receipt, err = client.Enqueue(ctx, payload)
+		receipt = hideForeign(access.PrincipalOf(ctx), receipt)
 	}
 	if err == nil {
 		return receipt, nil
@@ -124,7 +132,7 @@ func (a *API) enqueue(ctx context.Context, kind tasks.Kind, in *acceptInput) (ta
 		return receipt, problem
 	}
 	if clash := (*tasks.ConflictError)(nil); errors.As(err, &clash) {
-		return receipt, conflict(clash.Receipt)
+		return receipt, conflict(receipt)
 	}
 	return receipt, a.failure(ctx, err, "whether the request was accepted is unknown: send it again with the same key")
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/settled-dev/settled/intake/access"
 	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/internal/postgres"
 	"github.com/settled-dev/settled/ledger"
@@ -28,6 +29,8 @@ type Config struct {
 	Client *tasks.Client
 	// Reader looks requests and balances up. Required.
 	Reader *ledger.Reader
+	// Access lets calls in by their API keys. Required: there is no API without keys.
+	Access *access.Guard
 	// Registerer takes the API's metrics. Defaults to none.
 	Registerer prometheus.Registerer
 	// Logger is told of failures that a person must look at. Defaults to nobody.
@@ -36,6 +39,11 @@ type Config struct {
 	Clock clock.Clock
 	// Version is shown in the API's description. Defaults to "devel".
 	Version string
+}
+
+// client asks for the producer whose key let the call in.
+func (a *API) client(ctx context.Context) (*tasks.Client, error) {
+	return a.config.Client.As(access.PrincipalOf(ctx).Producer)
 }
 
 // API serves the routes that the package's comment lists.
@@ -63,6 +71,8 @@ func NewAPI(config Config) *API {
 	// The bodies are settled's own, without links to schemas; the page that huma would serve loads scripts from elsewhere.
 	described.CreateHooks, described.SchemasPath, described.DocsPath = nil, "", ""
 	routes := humago.New(a.mux, described)
+	describeKeys(routes.OpenAPI())
+	routes.UseMiddleware(a.guard)
 	a.registerAccept(routes)
 	a.registerLookups(routes)
 	return a
@@ -89,11 +99,11 @@ func (a *API) failure(ctx context.Context, err error, unknown string) *Problem {
 	}
 }
 
-// problemResponses describes the refusals of an operation.
+// problemResponses describes the refusals of an operation, and those of its key.
 func problemResponses(registry huma.Registry, statuses ...string) map[string]*huma.Response {
 	schema := schemaOf(registry, reflect.TypeFor[Problem]())
 	responses := map[string]*huma.Response{}
-	for _, status := range statuses {
+	for _, status := range append(statuses, "401", "403", "429") {
 		responses[status] = &huma.Response{
 			Description: "Problem (RFC 9457)",
 			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: schema}},

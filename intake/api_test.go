@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/settled-dev/settled/intake"
+	"github.com/settled-dev/settled/intake/access"
+	"github.com/settled-dev/settled/intake/access/accesstest"
 	"github.com/settled-dev/settled/internal/postgres/pgtest"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/ledger/ledgertest"
@@ -24,6 +26,7 @@ import (
 type door struct {
 	*ledgertest.Books
 	url      string
+	token    string // of an admin key
 	registry *prometheus.Registry
 }
 
@@ -35,9 +38,16 @@ func open(t *testing.T) door {
 func openOn(t *testing.T, db *pgtest.Database) door {
 	t.Helper()
 	d := door{Books: ledgertest.OpenOn(t, db), registry: prometheus.NewPedanticRegistry()}
-	server := httptest.NewServer(intake.NewAPI(intake.Config{Client: d.Client, Reader: d.Reader, Registerer: d.registry}))
+	server := httptest.NewServer(intake.NewAPI(intake.Config{Client: d.Client, Reader: d.Reader,
+		Access: access.NewGuard(access.Config{Pool: db.Pool, Registerer: d.registry}), Registerer: d.registry}))
 	t.Cleanup(server.Close)
-	d.url = server.URL
+	d.url, d.token = server.URL, accesstest.Key(t, db, "test", access.Admin)
+	return d
+}
+
+// as is the door for another key.
+func (d door) as(token string) door {
+	d.token = token
 	return d
 }
 
@@ -63,12 +73,13 @@ func (d door) do(t *testing.T, method, path string, body io.Reader) answer {
 	if method == http.MethodPost {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	return send(t, request)
+	return d.send(t, request)
 }
 
-func send(t *testing.T, request *http.Request) answer {
+// send sends a request by the door's own key, unless it has another.
+func (d door) send(t *testing.T, request *http.Request) answer {
 	t.Helper()
-	response, err := http.DefaultClient.Do(request)
+	response, err := accesstest.Client(d.token).Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +211,7 @@ func TestBodyMustBeDeclaredAsJSON(t *testing.T) {
 			t.Fatal(err)
 		}
 		request.Header.Set("Content-Type", declared)
-		problem := send(t, request).problem(t, http.StatusUnsupportedMediaType)
+		problem := d.send(t, request).problem(t, http.StatusUnsupportedMediaType)
 		if !strings.Contains(problem.Detail, "Content-Type: application/json") {
 			t.Errorf("%q: %+v", declared, problem)
 		}
@@ -254,6 +265,8 @@ func TestAwayPostgresIsUnavailableAndNotARefusal(t *testing.T) {
 	t.Parallel()
 	server, db := pgtest.NewPrivate(t)
 	d := openOn(t, db)
+	unseen := accesstest.Key(t, db, "test", access.Admin)
+	d.do(t, http.MethodGet, "/v1/requests/recharge:confirm/rc1", nil).problem(t, http.StatusNotFound) // its key is known from now on
 	if err := server.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -265,6 +278,7 @@ func TestAwayPostgresIsUnavailableAndNotARefusal(t *testing.T) {
 	}
 	d.do(t, http.MethodGet, "/v1/requests/recharge:confirm/rc1", nil).problem(t, http.StatusServiceUnavailable)
 	d.do(t, http.MethodGet, "/v1/users/u1/balances", nil).problem(t, http.StatusServiceUnavailable)
+	d.as(unseen).post(t, tasks.RechargeConfirm, recharge("rc1", "u1", "1.00")).problem(t, http.StatusServiceUnavailable)
 	if err := server.Restart(context.WithoutCancel(t.Context()), true); err != nil {
 		t.Fatal(err)
 	}

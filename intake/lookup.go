@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/settled-dev/settled/intake/access"
 	"github.com/settled-dev/settled/internal/postgres"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
@@ -39,11 +40,11 @@ func (a *API) registerLookups(routes huma.API) {
 	registry := routes.OpenAPI().Components.Schemas
 	huma.Register(routes, huma.Operation{
 		OperationID: "get-request", Method: http.MethodGet, Path: "/v1/requests/{kind}/{key}", Tags: []string{"requests"},
-		Summary: "Look a request up", Responses: problemResponses(registry, "404", "422", "503"),
+		Summary: "Look a request up", Security: needs(access.Read), Responses: problemResponses(registry, "404", "422", "503"),
 	}, a.record)
 	huma.Register(routes, huma.Operation{
 		OperationID: "get-balances", Method: http.MethodGet, Path: "/v1/users/{user_id}/balances", Tags: []string{"users"},
-		Summary: "Look a user's balances up", Responses: problemResponses(registry, "404", "422", "503"),
+		Summary: "Look a user's balances up", Security: needs(access.Read), Responses: problemResponses(registry, "404", "422", "503"),
 	}, a.balances)
 }
 
@@ -61,6 +62,8 @@ func (a *API) record(ctx context.Context, in *recordInput) (*recordOutput, error
 		return nil, notFound(fmt.Sprintf("no %s with the key %q was accepted", kind, in.Key))
 	case err != nil:
 		return nil, a.failure(ctx, err, "ask again")
+	case !access.PrincipalOf(ctx).MaySee(record.Producer):
+		return nil, notFound(fmt.Sprintf("no %s with the key %q was accepted", kind, in.Key))
 	}
 	return &recordOutput{Body: record}, nil
 }

@@ -10,7 +10,7 @@ import (
 
 // Problem is the body of every refusal: a problem of RFC 9457 with members of our own.
 type Problem struct {
-	Type   string `json:"type" doc:"What kind of problem this is: urn:settled:problem: and one of refused, conflict, not-found, unavailable, internal."`
+	Type   string `json:"type" doc:"What kind of problem this is: urn:settled:problem: and one of refused, conflict, not-found, unauthenticated, forbidden, too-much, unavailable, internal."`
 	Title  string `json:"title" doc:"The same as a sentence; it does not vary."`
 	Status int    `json:"status" doc:"The HTTP status."`
 	Detail string `json:"detail" doc:"What happened this time."`
@@ -18,7 +18,9 @@ type Problem struct {
 	Errors []FieldProblem `json:"errors,omitempty" doc:"Of a refusal: the field at fault."`
 	// ID and Fields are of a conflict.
 	ID     string       `json:"id,omitempty" doc:"Of a conflict: the stored request."`
-	Fields []tasks.Diff `json:"fields,omitempty" doc:"Of a conflict: what differs between the stored request and this one."`
+	Fields []tasks.Diff `json:"fields,omitempty" doc:"Of a conflict: what differs between the stored request and this one; stored is empty when that is another producer's."`
+
+	header http.Header // more headers of the answer
 }
 
 // FieldProblem says what is wrong with one field.
@@ -35,6 +37,10 @@ const (
 	problemNotFound    = "urn:settled:problem:not-found"
 	problemUnavailable = "urn:settled:problem:unavailable"
 	problemInternal    = "urn:settled:problem:internal"
+
+	problemUnauthenticated = "urn:settled:problem:unauthenticated"
+	problemForbidden       = "urn:settled:problem:forbidden"
+	problemTooMuch         = "urn:settled:problem:too-much"
 )
 
 // Error implements error.
@@ -43,10 +49,10 @@ func (p *Problem) Error() string { return p.Detail }
 // GetStatus is the HTTP status; huma asks for it.
 func (p *Problem) GetStatus() int { return p.Status }
 
-// GetHeaders tells a client that was turned away for now when to come back; huma asks for it.
+// GetHeaders tells a client that was turned away for now when to come back, and one without a key how to send it; huma asks for it.
 func (p *Problem) GetHeaders() http.Header {
 	if p.Status != http.StatusServiceUnavailable {
-		return nil
+		return p.header
 	}
 	return http.Header{"Retry-After": {"1"}}
 }

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	"github.com/settled-dev/settled/intake"
+	"github.com/settled-dev/settled/intake/access"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -14,20 +16,45 @@ type apiCommand struct {
 	redisFlags
 	processFlags
 
-	Listen string `setting:"SETTLED_LISTEN" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Where to serve the API (default ${default})."`
+	apiFlags
 }
+
+// apiFlags are those of the API's server.
+type apiFlags struct {
+	Listen string `setting:"SETTLED_LISTEN" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Where to serve the API (default ${default})."`
+	Rate   int    `setting:"SETTLED_RATE" default:"10000" placeholder:"N" help:"Items a second that one key may ask of this process (default ${default})."`
+	Burst  int    `setting:"SETTLED_BURST" default:"50000" placeholder:"N" help:"Items that one key may ask at once (default ${default})."`
+}
+
+func (f apiFlags) check() error {
+	for _, limit := range []struct {
+		name  string
+		value int
+	}{{"SETTLED_RATE", f.Rate}, {"SETTLED_BURST", f.Burst}} {
+		if limit.value < 1 || limit.value > limitMax {
+			return &usageError{problem: fmt.Sprintf("%s is %d; allowed: 1 to %d", limit.name, limit.value, limitMax)}
+		}
+	}
+	return nil
+}
+
+// limitMax is more than any server answers.
+const limitMax = 1_000_000_000
 
 // Help is shown below the command's summary.
 func (apiCommand) Help() string {
 	return `Answers 202 once a request is stored durably, 200 for a replay, 409 for a conflict, 422 for a field that is not allowed, 503 ` +
-		`when PostgreSQL is away. The routes are described at /openapi.json. There is no log-in yet: listen where only producers ` +
-		`reach it. Example:
+		`when PostgreSQL is away. The routes are described at /openapi.json, each with the scopes that it needs. Every call needs an API ` +
+		`key, without exception: 401 without a valid one, 403 when it lacks a scope, which is named, 429 when it asks for more items ` +
+		`than --rate and --burst let through. Serve it behind TLS: a key is as good as its secrecy. Example:
 
     $ settled api &
-    $ curl -i -H 'Content-Type: application/json' http://127.0.0.1:8080/v1/requests/reward:grant -d '{"reward_id":"rw1",
+    $ KEY=$(settled key create --producer shop --scope rewards:write --scope read)
+    $ curl -i -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \
+      http://127.0.0.1:8080/v1/requests/reward:grant -d '{"reward_id":"rw1",
       "user_id":"u1","campaign_id":"c1","amount":"5.00","occurred_at":"2026-01-02T12:00:00+08:00"}'
-    $ curl http://127.0.0.1:8080/v1/requests/reward:grant/rw1
-    $ curl http://127.0.0.1:8080/v1/users/u1/balances
+    $ curl -H "Authorization: Bearer $KEY" http://127.0.0.1:8080/v1/requests/reward:grant/rw1
+    $ curl -H "Authorization: Bearer $KEY" http://127.0.0.1:8080/v1/users/u1/balances
 
 SIGTERM ends it once the requests under way are answered.`
 }
@@ -35,21 +62,25 @@ SIGTERM ends it once the requests under way are answered.`
 // Run serves until ctx ends.
 func (c *apiCommand) Run(ctx context.Context, p *Program) error {
 	return p.serve(ctx, "api", connection{databaseFlags: c.databaseFlags, redisFlags: c.redisFlags}, c.processFlags, func(h *host) error {
-		return h.startAPI(ctx, c.Listen)
+		return h.startAPI(ctx, c.apiFlags)
 	})
 }
 
 // startAPI adds the HTTP API to the process.
-func (h *host) startAPI(ctx context.Context, address string) error {
+func (h *host) startAPI(ctx context.Context, flags apiFlags) error {
+	if err := flags.check(); err != nil {
+		return err
+	}
 	client, err := tasks.NewClient(ctx, h.pool, tasks.NewDoorbell(h.redis), tasks.ClientConfig{Producer: "api", Clock: h.clock,
 		OnRingError: h.ringFailed})
 	if err != nil {
 		return err
 	}
 	h.onClose(client.Close)
-	api := intake.NewAPI(intake.Config{Client: client, Reader: ledger.NewReader(h.pool), Registerer: h.registry, Logger: h.logger,
-		Clock: h.clock, Version: version()})
-	listener, err := listen(ctx, "SETTLED_LISTEN", address)
+	guard := access.NewGuard(access.Config{Pool: h.pool, Rate: float64(flags.Rate), Burst: flags.Burst, Registerer: h.registry, Clock: h.clock})
+	api := intake.NewAPI(intake.Config{Client: client, Reader: ledger.NewReader(h.pool), Access: guard, Registerer: h.registry,
+		Logger: h.logger, Clock: h.clock, Version: version()})
+	listener, err := listen(ctx, "SETTLED_LISTEN", flags.Listen)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/settled-dev/settled/intake"
+	"github.com/settled-dev/settled/intake/access"
+	"github.com/settled-dev/settled/intake/access/accesstest"
 	"github.com/settled-dev/settled/ledger/ledgertest"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -180,11 +182,13 @@ func commandLineDoor(c call) door {
 
 func httpDoor(t *testing.T, books *ledgertest.Books) door {
 	t.Helper()
-	server := httptest.NewServer(intake.NewAPI(intake.Config{Client: books.Client, Reader: books.Reader}))
+	server := httptest.NewServer(intake.NewAPI(intake.Config{Client: books.Client, Reader: books.Reader,
+		Access: accesstest.Guard(t, books.DB)}))
 	t.Cleanup(server.Close)
+	client := accesstest.Client(accesstest.Key(t, books.DB, "test", access.Admin))
 	return func(t *testing.T, kind, body string) *intake.FieldProblem {
 		t.Helper()
-		response, err := http.Post(server.URL+"/v1/requests/"+kind, "application/json", strings.NewReader(body))
+		response, err := client.Post(server.URL+"/v1/requests/"+kind, "application/json", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}

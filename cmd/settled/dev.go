@@ -12,7 +12,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/settled-dev/settled/intake/access"
 	"github.com/settled-dev/settled/internal/devstack"
+	"github.com/settled-dev/settled/internal/postgres"
 	"github.com/settled-dev/settled/scheduler"
 )
 
@@ -29,7 +31,7 @@ type devCommand struct {
 	MetricsListen string `name:"metrics-listen" setting:"SETTLED_METRICS_LISTEN" default:"127.0.0.1:0" placeholder:"ADDRESS" help:"Where to serve /metrics (default ${default}). Not with CMD."`
 	LogLevel      string `name:"log-level" setting:"SETTLED_LOG_LEVEL" default:"warn" placeholder:"LEVEL" help:"debug, info, warn or error (default ${default}). Not with CMD."`
 
-	Command []string `arg:"" optional:"" passthrough:"" name:"cmd" help:"Start only PostgreSQL and Redis, and run this with DATABASE_URL and REDIS_URL set."`
+	Command []string `arg:"" optional:"" passthrough:"" name:"cmd" help:"Start only PostgreSQL and Redis, and run this with DATABASE_URL, REDIS_URL and SETTLED_API_KEY set."`
 }
 
 // Help is shown below the command's summary.
@@ -43,12 +45,17 @@ func (devCommand) Help() string {
       export DATABASE_URL='postgres://postgres@127.0.0.1:24713/postgres?sslmode=disable'
       export REDIS_URL='redis://127.0.0.1:28817/0'
 
+      export SETTLED_API_KEY='sk_9f2c61d07be4a835_3vQ0bHq1kF5w4m2JtP8xZr6yLs9dNc7gUa0eTi1oWhY'
+
       API      http://127.0.0.1:38633
       metrics  http://127.0.0.1:41517/metrics
 
     ready; Ctrl-C ends it
 
-With a command it starts only the two servers, without tables, and exits as the command does:
+The API key has every scope, for the producer "dev". In a database of DATABASE_URL it is revoked when this process ends.
+
+With a command it starts only the two servers, with tables but no books yet, and exits as the command does. A database of ` +
+		`DATABASE_URL is left as it is, and no key is made in it:
 
     $ settled dev -- go test ./...
     $ settled dev -- sh -c 'settled migrate && settled bench'`
@@ -78,21 +85,56 @@ func (c *devCommand) Run(ctx context.Context, p *Program) (err error) {
 		fmt.Fprintln(p.Stderr, line)
 	}
 	if len(c.Command) > 0 {
-		return p.runWith(ctx, stack, command)
+		return c.runCommand(ctx, p, stack, command)
 	}
 	return c.runSystem(ctx, p, stack)
 }
 
+// runCommand runs a command on the stack. In a database of its own it makes the tables and a key, so that the command finds one.
+func (c *devCommand) runCommand(ctx context.Context, p *Program, stack *devstack.Stack, command []string) error {
+	if len(command) == 0 {
+		return &usageError{problem: "no command after --"}
+	}
+	var more []string
+	if c.DatabaseURL == "" {
+		if err := postgres.Migrate(ctx, stack.Postgres.URL, postgres.MigrateOptions{}); err != nil {
+			return err
+		}
+		token, err := createDevKey(ctx, stack.Postgres.URL)
+		if err != nil {
+			return err
+		}
+		more = append(more, apiKeySetting+"="+token.Reveal())
+	}
+	return p.runWith(ctx, stack, command, more)
+}
+
+// apiKeySetting is the variable that clients of the API read their key from.
+const apiKeySetting = "SETTLED_API_KEY"
+
 // runSystem runs every process of the system in this one.
-func (c *devCommand) runSystem(ctx context.Context, p *Program, stack *devstack.Stack) error {
+func (c *devCommand) runSystem(ctx context.Context, p *Program, stack *devstack.Stack) (err error) {
 	if _, err := migrate(ctx, stack.Postgres.URL, cmp.Or(c.Books, localBooks()), nil); err != nil {
 		return err
+	}
+	token, err := createDevKey(ctx, stack.Postgres.URL)
+	if err != nil {
+		return err
+	}
+	if c.DatabaseURL != "" {
+		defer func() {
+			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+			defer cancel()
+			err = errors.Join(err, revokeDevKey(stopping, stack.Postgres.URL, token))
+		}()
 	}
 	to := connection{databaseFlags{DatabaseURL: stack.Postgres.URL}, redisFlags{RedisURL: stack.Redis.URL}, nil}
 	flags := processFlags{MetricsListen: c.MetricsListen, LogLevel: c.LogLevel}
 	return p.serve(ctx, "dev", to, flags, func(h *host) error {
 		for _, start := range []func() error{
-			func() error { return h.startAPI(ctx, c.Listen) },
+			func() error {
+				return h.startAPI(ctx, apiFlags{Listen: c.Listen, Rate: access.RateDefault, Burst: access.BurstDefault})
+			},
 			func() error {
 				return h.startWorker(ctx, workerFlags{Channels: channelsSimulated, ShutdownTimeout: 5 * time.Second})
 			},
@@ -104,13 +146,13 @@ func (c *devCommand) runSystem(ctx context.Context, p *Program, stack *devstack.
 				return err
 			}
 		}
-		_, err := fmt.Fprint(p.Stdout, c.greeting(stack, h)) // what listens is open by now, and answers as soon as it runs
+		_, err := fmt.Fprint(p.Stdout, c.greeting(stack, h, token.Reveal())) // what listens is open by now, and answers as soon as it runs
 		return err
 	})
 }
 
 // greeting tells what runs where, and what to do with it. URLs that were given are not repeated: they may hold passwords.
-func (c *devCommand) greeting(stack *devstack.Stack, h *host) string {
+func (c *devCommand) greeting(stack *devstack.Stack, h *host, key string) string {
 	var text strings.Builder
 	text.WriteString("\n")
 	if c.DatabaseURL == "" {
@@ -119,18 +161,21 @@ func (c *devCommand) greeting(stack *devstack.Stack, h *host) string {
 	if c.RedisURL == "" {
 		fmt.Fprintf(&text, "  export REDIS_URL='%s'\n", stack.Redis.URL)
 	}
+	fmt.Fprintf(&text, "  export %s='%s'\n", apiKeySetting, key)
 	fmt.Fprintf(&text, "\n  API      %s  (described at /openapi.json)\n", h.apiAddress)
 	if h.metricsAddress != "" {
 		fmt.Fprintf(&text, "  metrics  %s/metrics\n", h.metricsAddress)
 	}
 	text.WriteString(`
-In another terminal, with DATABASE_URL and REDIS_URL set:
+In another terminal, with these variables set:
 
   echo '{"recharge_id":"rc1","user_id":"u1","channel":"wechat","channel_txn_id":"wx1","amount":"100.00",` +
 		`"occurred_at":"2026-01-02T12:00:00+08:00"}' | settled request recharge:confirm --file -
   settled show recharge:confirm rc1
   settled balance u1
-  settled audit
+`)
+	fmt.Fprintf(&text, "  curl -H \"Authorization: Bearer $%s\" %s/v1/users/u1/balances\n", apiKeySetting, h.apiAddress)
+	text.WriteString(`  settled audit
 
 ready; Ctrl-C ends it
 `)
@@ -146,14 +191,12 @@ func (p *Program) forwardsSignals() bool {
 	return ok && forwarder.forwardsSignals()
 }
 
-// runWith runs a command with the stack's addresses in its environment, hands signals on to it, and ends as it does.
-func (p *Program) runWith(ctx context.Context, stack *devstack.Stack, command []string) error {
-	if len(command) == 0 {
-		return &usageError{problem: "no command after --"}
-	}
+// runWith runs a command with the stack's addresses and more in its environment, hands signals on to it, and ends as it does.
+func (p *Program) runWith(ctx context.Context, stack *devstack.Stack, command, more []string) error {
 	child := exec.CommandContext(ctx, command[0], command[1:]...)
 	child.Stdin, child.Stdout, child.Stderr = p.Stdin, p.Stdout, p.Stderr
-	child.Env = append(p.Environ(), "DATABASE_URL="+stack.Postgres.URL, "REDIS_URL="+stack.Redis.URL) // the last of a name counts
+	child.Env = append(p.Environ(), "DATABASE_URL="+stack.Postgres.URL, "REDIS_URL="+stack.Redis.URL)
+	child.Env = append(child.Env, more...) // the last of a name counts
 	if err := child.Start(); err != nil {
 		return &statusError{code: 127, problem: err.Error()} // as shells do
 	}

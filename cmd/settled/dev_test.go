@@ -14,6 +14,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"github.com/settled-dev/settled/intake/access"
+	"github.com/settled-dev/settled/intake/access/accesstest"
 	"github.com/settled-dev/settled/internal/devstack/redistest"
 	"github.com/settled-dev/settled/internal/postgres/pgtest"
 	"github.com/settled-dev/settled/ledger"
@@ -23,11 +25,16 @@ import (
 // fetch asks a URL and returns what it answers.
 func fetch(t *testing.T, url string) (status int, body string) {
 	t.Helper()
+	return fetchBy(t, http.DefaultClient, url)
+}
+
+func fetchBy(t *testing.T, client *http.Client, url string) (status int, body string) {
+	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +73,10 @@ func (c call) applied(t *testing.T, kind, key string) func() bool {
 	}
 }
 
-var addressLine = regexp.MustCompile(`(API|metrics) +(http://\S+)`)
+var (
+	addressLine = regexp.MustCompile(`(API|metrics) +(http://\S+)`)
+	keyLine     = regexp.MustCompile(`export SETTLED_API_KEY='(sk_\w{16}_[\w-]{43})'`)
+)
 
 func TestDevRunsTheWholeSystem(t *testing.T) {
 	t.Parallel()
@@ -79,6 +89,11 @@ func TestDevRunsTheWholeSystem(t *testing.T) {
 	for _, found := range addressLine.FindAllStringSubmatch(greeting, -1) {
 		addresses[found[1]] = found[2]
 	}
+	key := keyLine.FindStringSubmatch(greeting)
+	if key == nil || !strings.Contains(greeting, `curl -H "Authorization: Bearer $SETTLED_API_KEY" `+addresses["API"]) {
+		t.Fatalf("no key, or no use of it, in:\n%s", greeting)
+	}
+	api := accesstest.Client(key[1])
 	if strings.Contains(greeting, db.URL) || len(addresses) != 2 { // what was given may hold a password
 		t.Fatalf("greeting:\n%s", greeting)
 	}
@@ -87,7 +102,7 @@ func TestDevRunsTheWholeSystem(t *testing.T) {
 		`"occurred_at":"2026-03-02T12:00:00+08:00"}`)
 	c.run(t, "request", "recharge:confirm", "--file", "-").expect(t, exitOK, `"status":"accepted"`)
 	until(t, "the recharge is applied", c.applied(t, "recharge:confirm", "rc1"))
-	response, err := http.Post(addresses["API"]+"/v1/requests/payment:capture", "application/json", strings.NewReader(
+	response, err := api.Post(addresses["API"]+"/v1/requests/payment:capture", "application/json", strings.NewReader(
 		`{"order_id":"o1","user_id":"u1","merchant_id":"m1","legs":[{"source":"cash","amount":"80.00"},{"source":"wechat",`+
 			`"amount":"20.00","channel_txn_id":"wx2"}],"occurred_at":"2026-03-02T12:01:00+08:00"}`))
 	if err != nil {
@@ -103,7 +118,10 @@ func TestDevRunsTheWholeSystem(t *testing.T) {
 	until(t, "the channel's leg is paid", func() bool {
 		return c.audit(t).Totals.Pending == 0
 	})
-	if status, body := fetch(t, addresses["API"]+"/v1/users/u1/balances"); status != http.StatusOK || !strings.Contains(body, `"60.00"`) {
+	if status, _ := fetch(t, addresses["API"]+"/v1/users/u1/balances"); status != http.StatusUnauthorized {
+		t.Errorf("balances without a key: %d", status)
+	}
+	if status, body := fetchBy(t, api, addresses["API"]+"/v1/users/u1/balances"); status != http.StatusOK || !strings.Contains(body, `"60.00"`) {
 		t.Errorf("balances: %d %s", status, body)
 	}
 	c.run(t, "audit").expect(t, exitOK, "the books balance")
@@ -122,6 +140,11 @@ func TestDevRunsTheWholeSystem(t *testing.T) {
 	lint(t, addresses["metrics"])
 	if code := system.stop(); code != exitOK {
 		t.Errorf("ended with %d", code)
+	}
+	var keys []access.Key
+	parse(t, c.run(t, "key", "list", "--json"), &keys)
+	if len(keys) != 1 || keys[0].Producer != "dev" || keys[0].RevokedAt == nil || strings.Contains(system.stderr.String(), key[1]) {
+		t.Errorf("after its end: %+v\n%s", keys, system.stderr)
 	}
 }
 
@@ -191,6 +214,9 @@ func TestDevStartsPrivateServersAndRemovesThem(t *testing.T) {
 	}
 	c := call{env: map[string]string{"DATABASE_URL": url[1]}}
 	c.run(t, "audit").expect(t, exitOK, "the books balance")
+	if !keyLine.MatchString(greeting) {
+		t.Errorf("no key in:\n%s", greeting)
+	}
 	system.stop()
 	c.run(t, "audit").expect(t, exitTrouble)
 }
@@ -252,4 +278,13 @@ func TestTakenAddressNamesItsSetting(t *testing.T) {
 	c.run(t, "worker", "--metrics-listen", "off", "--concurrency", "2000").expect(t, exitUsage, "concurrency")
 	c.run(t, "scheduler", "--metrics-listen", "off", "--sweep-at", "24:30").expect(t, exitUsage, "sweep-at", "00:00 to 23:59")
 	c.run(t, "scheduler", "--metrics-listen", "off", "--sweep-from", "May").expect(t, exitUsage, "start date", "May")
+}
+
+func TestDevGivesACommandAKeyToItsOwnDatabase(t *testing.T) {
+	t.Parallel()
+	got := call{}.run(t, "dev", "--fast", "--", "sh", "-c", `echo "$SETTLED_API_KEY $DATABASE_URL"`)
+	got.expect(t, exitOK)
+	if !regexp.MustCompile(`^sk_\w{16}_[\w-]{43} postgres://`).MatchString(got.stdout) {
+		t.Errorf("the command has %q", got.stdout)
+	}
 }

@@ -157,7 +157,7 @@ func (e ended) expect(t *testing.T, code int, texts ...string) {
 
 func commandNames() []string {
 	return []string{"dev", "demo", "bench", "migrate", "api", "worker", "scheduler", "healthcheck", "request", "show", "balance", "statement", "audit",
-		"dead", "requeue", "policy"}
+		"dead", "requeue", "policy", "key create", "key list", "key revoke"}
 }
 
 func TestEveryCommandExplainsItselfWithAnExample(t *testing.T) {
@@ -168,7 +168,7 @@ func TestEveryCommandExplainsItselfWithAnExample(t *testing.T) {
 		t.Errorf("without arguments: %+v, want the help", bare)
 	}
 	for _, name := range commandNames() {
-		help := call{}.run(t, name, "--help")
+		help := call{}.run(t, append(strings.Fields(name), "--help")...)
 		help.expect(t, exitOK, "Usage: settled "+name)
 		if !strings.Contains(help.stdout, "    $ settled") && name != "healthcheck" {
 			t.Errorf("%s shows no example:\n%s", name, help.stdout)
@@ -182,8 +182,9 @@ func TestEveryCommandExplainsItselfWithAnExample(t *testing.T) {
 func TestHelpNamesEverySetting(t *testing.T) {
 	t.Parallel()
 	for command, settings := range map[string][]string{
-		"request":   {"DATABASE_URL", "REDIS_URL"},
-		"api":       {"DATABASE_URL", "REDIS_URL", "SETTLED_LISTEN", "SETTLED_METRICS_LISTEN", "SETTLED_LOG_LEVEL", "SETTLED_PPROF"},
+		"request": {"DATABASE_URL", "REDIS_URL"},
+		"api": {"DATABASE_URL", "REDIS_URL", "SETTLED_LISTEN", "SETTLED_RATE", "SETTLED_BURST", "SETTLED_METRICS_LISTEN", "SETTLED_LOG_LEVEL",
+			"SETTLED_PPROF"},
 		"scheduler": {"SETTLED_AUDIT_EVERY"},
 		"dev":       {"SETTLED_LISTEN"},
 	} {

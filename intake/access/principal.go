@@ -1,0 +1,55 @@
+package access
+
+import (
+	"context"
+	"slices"
+)
+
+// Principal is who asks: the proven key of a producer. The zero Principal may do nothing.
+type Principal struct {
+	KeyID    string
+	Producer string
+	Scopes   []Scope
+
+	guard     *Guard
+	allowance *allowance
+}
+
+// May says whether the principal has a scope, by itself or through Admin.
+func (p Principal) May(scope Scope) bool {
+	return slices.Contains(p.Scopes, scope) || slices.Contains(p.Scopes, Admin)
+}
+
+// MaySee says whether the principal may look a request up that this producer asked for first. What it may not see is to be answered
+// as what is not there.
+func (p Principal) MaySee(producer string) bool {
+	return p.May(Admin) || p.May(Read) && p.Producer != "" && p.Producer == producer
+}
+
+// Owns says whether a stored request is the principal's own, or everybody's are: whether an answer to a replay or conflict may tell
+// what is stored.
+func (p Principal) Owns(producer string) bool {
+	return p.May(Admin) || p.Producer != "" && p.Producer == producer
+}
+
+// Charge counts more items of a call against the key's rate; Admit has counted the first. A call with n items charges n-1, before
+// anything of them is stored. It returns a *Refusal when the key has asked for too much.
+func (p Principal) Charge(items int) error {
+	if p.guard == nil || items <= 0 {
+		return nil
+	}
+	return p.guard.charge(p.allowance, items)
+}
+
+type principalKey struct{}
+
+// WithPrincipal returns a context in which PrincipalOf finds p.
+func WithPrincipal(ctx context.Context, p Principal) context.Context {
+	return context.WithValue(ctx, principalKey{}, p)
+}
+
+// PrincipalOf is who asks in this context: the zero Principal, which may do nothing, when nobody was let in.
+func PrincipalOf(ctx context.Context) Principal {
+	p, _ := ctx.Value(principalKey{}).(Principal)
+	return p
+}

@@ -1,0 +1,125 @@
+package intake
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/settled-dev/settled/intake/access"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// keyScheme is the name of the API keys in the description of the API.
+const keyScheme = "key"
+
+// needs declares, as an operation's Security, that it is for keys with all of these scopes; without any, for every key.
+func needs(scopes ...access.Scope) []map[string][]string {
+	names := make([]string, len(scopes))
+	for i, scope := range scopes {
+		names[i] = string(scope)
+	}
+	return []map[string][]string{{keyScheme: names}}
+}
+
+// needsNoKey declares that an operation proves its caller by itself, or tells nothing.
+func needsNoKey() []map[string][]string { return []map[string][]string{{}} }
+
+// describeKeys tells in the API's description how a key is sent.
+func describeKeys(api *huma.OpenAPI) {
+	if api.Components.SecuritySchemes == nil {
+		api.Components.SecuritySchemes = map[string]*huma.SecurityScheme{}
+	}
+	api.Components.SecuritySchemes[keyScheme] = &huma.SecurityScheme{Type: "http", Scheme: "bearer", BearerFormat: "sk_...",
+		Description: "An API key, made by `settled key create`. What stands beside it at an operation are the scopes that it needs."}
+}
+
+// guard lets a call through to its operation when its key may make it, and leaves the principal in the call's context. It comes
+// before the body is read. An operation that declares nothing is closed to everybody.
+func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
+	declared := ctx.Operation().Security
+	if len(declared) != 1 {
+		a.config.Logger.ErrorContext(ctx.Context(), "operation declares no scope: "+ctx.Operation().OperationID)
+		writeProblem(ctx, internal("this operation is closed"))
+		return
+	}
+	names, keyed := declared[0][keyScheme]
+	if !keyed {
+		next(ctx)
+		return
+	}
+	scopes := make([]access.Scope, len(names))
+	for i, name := range names {
+		scopes[i] = access.Scope(name)
+	}
+	principal, err := a.config.Access.Admit(ctx.Context(), ctx.Header("Authorization"), scopes...)
+	if err != nil {
+		problem := accessProblem(err)
+		if problem == nil {
+			problem = a.failure(ctx.Context(), err, "nothing was done: ask again")
+		}
+		writeProblem(ctx, problem)
+		return
+	}
+	next(huma.WithContext(ctx, access.WithPrincipal(ctx.Context(), principal)))
+}
+
+// writeProblem answers before huma does.
+func writeProblem(ctx huma.Context, problem *Problem) {
+	for name, values := range problem.GetHeaders() {
+		ctx.SetHeader(name, values[0])
+	}
+	ctx.SetHeader("Content-Type", problem.ContentType(""))
+	ctx.SetStatus(problem.Status)
+	_ = json.NewEncoder(ctx.BodyWriter()).Encode(problem) // the caller may have left
+}
+
+// accessProblem answers for an *access.Refusal, and is nil for any other error.
+func accessProblem(err error) *Problem {
+	var refusal *access.Refusal
+	if !errors.As(err, &refusal) {
+		return nil
+	}
+	problem := &Problem{Detail: refusal.Error(), header: http.Header{}}
+	switch refusal.Reason {
+	case access.ReasonScope:
+		problem.Type, problem.Title, problem.Status = problemForbidden, "The API key may not do this", http.StatusForbidden
+		problem.header.Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="settled", error="insufficient_scope", scope="%s"`, refusal.Needed))
+	case access.ReasonRate:
+		problem.Type, problem.Title, problem.Status = problemTooMuch, "The API key asks for too much at once", http.StatusTooManyRequests
+		problem.header.Set("Retry-After", strconv.Itoa(wholeSeconds(refusal.RetryAfter)))
+	default:
+		problem.Type, problem.Title, problem.Status = problemUnauthenticated, "A valid API key is needed", http.StatusUnauthorized
+		challenge := `Bearer realm="settled"`
+		if refusal.Reason != access.ReasonMissing {
+			challenge += `, error="invalid_token"`
+		}
+		problem.header.Set("WWW-Authenticate", challenge)
+	}
+	return problem
+}
+
+// wholeSeconds rounds up: who comes back earlier is turned away again.
+func wholeSeconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }
+
+// hideForeign removes from a receipt what is stored of another producer's request: keys are unique across producers, and to meet
+// another's key must not tell what that one asked for.
+func hideForeign(principal access.Principal, receipt tasks.Receipt) tasks.Receipt {
+	if principal.Owns(receipt.Producer) {
+		return receipt
+	}
+	receipt.Outcome = nil
+	fields := make([]tasks.Diff, len(receipt.Fields))
+	for i, field := range receipt.Fields {
+		fields[i] = tasks.Diff{Field: field.Field, Asked: field.Asked}
+	}
+	if receipt.Fields != nil {
+		receipt.Fields = fields
+	}
+	return receipt
+}
