@@ -63,14 +63,7 @@ func SetPolicy(ctx context.Context, pool *pgxpool.Pool, policy tasks.Policy, by 
 
 // Policy is the policy that counts, with its version; version 0 is the default.
 func (r *Reader) Policy(ctx context.Context) (tasks.Policy, int, error) {
-	rows, err := queryRows(ctx, r.pool, func(row pgx.CollectableRow) (versionedPolicy, error) {
-		found := versionedPolicy{policy: tasks.DefaultPolicy()}
-		var document []byte
-		if err := row.Scan(&found.version, &document); err != nil {
-			return found, err
-		}
-		return found, json.Unmarshal(document, &found.policy)
-	}, tasks.NewestPolicySQL)
+	rows, err := queryRows(ctx, r.pool, scanPolicy, tasks.NewestPolicySQL)
 	if err != nil {
 		return tasks.Policy{}, 0, fmt.Errorf("read policy: %w", err)
 	}
@@ -78,4 +71,13 @@ func (r *Reader) Policy(ctx context.Context) (tasks.Policy, int, error) {
 		return tasks.DefaultPolicy(), 0, nil
 	}
 	return rows[0].policy, rows[0].version, nil
+}
+
+func scanPolicy(row pgx.CollectableRow) (versionedPolicy, error) {
+	found := versionedPolicy{policy: tasks.DefaultPolicy()}
+	var document []byte
+	if err := row.Scan(&found.version, &document); err != nil {
+		return found, err
+	}
+	return found, json.Unmarshal(document, &found.policy)
 }
