@@ -3,6 +3,9 @@ package wechat
 import (
 	"crypto/cipher"
 	"crypto/rsa"
+	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 
 	"github.com/settled-dev/settled/channel"
@@ -37,7 +40,10 @@ func (c *Channel) WithClock(clock clock.Clock) *Channel {
 }
 
 // String names the merchant and shows no key.
-func (c *Channel) String() string { return "WeChat Pay merchant " + c.mchID }
+func (c Channel) String() string { return "WeChat Pay merchant " + c.mchID }
 
-// GoString is String: %#v would print the keys.
-func (c *Channel) GoString() string { return c.String() }
+// Format writes String whatever the verb, since %d and %#v would write the keys (W7). A value receiver, so that *c is covered as well.
+func (c Channel) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, c.String()) } // as fmt itself ignores it
+
+// MarshalJSON writes String.
+func (c Channel) MarshalJSON() ([]byte, error) { return json.Marshal(c.String()) }

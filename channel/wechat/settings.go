@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/rsa"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -267,6 +266,3 @@ func (s *settingsReading) add(keys platformKeys, field, serial string, key platf
 	}
 	keys[serial] = key
 }
-
-// MarshalJSON keeps keys out of JSON, too.
-func (c *Channel) MarshalJSON() ([]byte, error) { return json.Marshal(c.String()) }
