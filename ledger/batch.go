@@ -283,9 +283,7 @@ func (b *batch) commit(ctx context.Context, conn *pgx.Conn, now standing) error 
 	queueWaiting(&queries, b.book, b.settled, b.ledger.config.RingAfter, &b.bells)
 	b.queueFollowUps(&queries)
 	queueBalances(&queries, b.book, guarded, unguarded, opened)
-	if nextAccount != now.nextAccount || nextTransfer != now.nextTransfer {
-		queries.Queue(updateBookSQL, b.book, nextAccount, nextTransfer)
-	}
+	queries.Queue(updateBookSQL, b.book, nextAccount, nextTransfer, now.at)
 	queries.Queue("COMMIT")
 	if err := conn.SendBatch(ctx, &queries).Close(); err != nil {
 		return fmt.Errorf("write and commit %d requests: %w", len(b.settled), err)

@@ -92,7 +92,7 @@ SELECT expect_rows('pending', count(*), cardinality($2::uuid[]))
 FROM (SELECT $1::smallint AS book, unnest($2::uuid[]) AS id OFFSET 0) undecided
 JOIN pending p ON p.book = undecided.book AND p.request_id = undecided.id AND p.state <> 'dead'`
 
-const updateBookSQL = `UPDATE books SET next_account = $2, next_transfer = $3 WHERE book = $1`
+const updateBookSQL = `UPDATE books SET next_account = $2, next_transfer = $3, decided_at = $4 WHERE book = $1`
 
 // postings numbers a batch's transfers and gathers them in columns.
 type postings struct {

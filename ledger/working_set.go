@@ -17,12 +17,12 @@ import (
 // lockBookSQL takes the one lock of a batch. It comes first and is held to the commit: whoever has it is the book's only writer,
 // so nothing that the batch reads or writes needs a lock of its own.
 const lockBookSQL = `
-SELECT next_account, next_transfer, (SELECT coalesce(max(version), 0) FROM policies)
+SELECT next_account, next_transfer, decided_at, (SELECT coalesce(max(version), 0) FROM policies)
 FROM books
 WHERE book = $1
 FOR UPDATE`
 
-// batchTimeSQL is read after the lock, so that a later batch of a book never has an earlier time.
+// batchTimeSQL is read after the lock. A later batch of a book is always later: should the server's clock go back, by a microsecond.
 const batchTimeSQL = `SELECT clock_timestamp()`
 
 // The statements below join to what is asked for by whole primary keys. The OFFSET hides from the planner that all of it is of one
@@ -79,6 +79,7 @@ type standing struct {
 	nextAccount   int64
 	nextTransfer  int64
 	policyVersion int
+	lastAt        time.Time // of the batch before
 	at            time.Time
 }
 
@@ -88,7 +89,7 @@ func openBatch(ctx context.Context, conn *pgx.Conn, state *State, reads *Reads) 
 	var queries pgx.Batch
 	queries.Queue("BEGIN")
 	queries.Queue(lockBookSQL, state.book).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&now.nextAccount, &now.nextTransfer, &now.policyVersion)
+		return row.Scan(&now.nextAccount, &now.nextTransfer, &now.lastAt, &now.policyVersion)
 	})
 	queries.Queue(batchTimeSQL).QueryRow(func(row pgx.Row) error { return row.Scan(&now.at) })
 	queueAccounts(&queries, state, reads)
@@ -97,6 +98,9 @@ func openBatch(ctx context.Context, conn *pgx.Conn, state *State, reads *Reads) 
 	queueEnrolments(&queries, state, reads)
 	if err := conn.SendBatch(ctx, &queries).Close(); err != nil {
 		return standing{}, fmt.Errorf("lock book %d and read: %w", state.book, err)
+	}
+	if !now.at.After(now.lastAt) {
+		now.at = now.lastAt.Add(time.Microsecond)
 	}
 	return now, nil
 }
