@@ -174,11 +174,16 @@ func (k *keyring) load(ctx context.Context, asked *lookup) {
 // proves says whether the token's secret is the key's. It takes as long when there is no key.
 func (t Token) proves(key *held) bool {
 	asked := t.hash()
-	stored := make([]byte, sha256.Size)
-	exists := key != nil && len(key.hash) == sha256.Size
-	if exists {
-		copy(stored, key.hash)
+	if key == nil {
+		return compare(asked[:], nil)
 	}
-	same := subtle.ConstantTimeCompare(asked[:], stored) == 1
+	return compare(asked[:], key.hash)
+}
+
+// compare says in constant time whether two hashes are the same. One that is missing is compared as zeros, and is not the same.
+func compare(asked, stored []byte) bool {
+	padded := make([]byte, sha256.Size)
+	exists := copy(padded, stored) == sha256.Size
+	same := subtle.ConstantTimeCompare(asked, padded) == 1
 	return same && exists
 }
