@@ -1,0 +1,106 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"syscall"
+	"time"
+
+	"github.com/settled-dev/settled/tasks"
+)
+
+// ErrPrivateAddress says that an address is not one of the public internet: a webhook must not reach into the network that it is sent
+// from (T77).
+var ErrPrivateAddress = errors.New("address is not public")
+
+// notPublic are the ranges that netip's own methods leave open: the special-purpose registries of IANA (RFC 6890 and its updates).
+var notPublic = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.88.99.0/24"), netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("100::/64"),
+	netip.MustParsePrefix("2001::/23"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("2002::/16"),
+	netip.MustParsePrefix("fec0::/10"),
+}
+
+func isPublic(address netip.Addr) bool {
+	address = address.Unmap()
+	if !address.IsGlobalUnicast() || address.IsPrivate() || address.IsLoopback() || address.IsLinkLocalUnicast() {
+		return false
+	}
+	for _, prefix := range notPublic {
+		if prefix.Contains(address) {
+			return false
+		}
+	}
+	return true
+}
+
+// Guard says which addresses may be called.
+type Guard struct {
+	// AllowPrivate lets private and loopback addresses and plain http be used: for trying it out, and inside a closed network.
+	AllowPrivate bool
+	// Resolve finds the addresses of a host. Defaults to the system's.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+}
+
+func (g Guard) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
+	if g.Resolve != nil {
+		return g.Resolve(ctx, host)
+	}
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+}
+
+// checkURL refuses what could not be called, or must not be. It returns a *tasks.FieldError.
+func (g Guard) checkURL(ctx context.Context, text string) error {
+	refuse := func(problem string) error {
+		return &tasks.FieldError{Field: "url", Problem: problem, Allowed: "https://host[:port]/path of a public host, without user and fragment"}
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Host == "" || len(text) > 2000:
+		return refuse("is not a URL")
+	case u.User != nil || u.Fragment != "":
+		return refuse("has a user or a fragment")
+	case u.Scheme != "https" && (u.Scheme != "http" || !g.AllowPrivate):
+		return refuse(fmt.Sprintf("has the scheme %q", u.Scheme))
+	case g.AllowPrivate:
+		return nil
+	}
+	addresses, err := g.resolve(ctx, u.Hostname())
+	if err != nil || len(addresses) == 0 {
+		return refuse("names a host that is not found")
+	}
+	for _, address := range addresses {
+		if !isPublic(address) {
+			return refuse("names a host whose address is not public")
+		}
+	}
+	return nil
+}
+
+// client makes the HTTP client of deliveries. It looks at the address that is dialled, after the name was resolved: a name may have
+// turned private since the endpoint was made. It follows no redirect and uses no proxy.
+func (g Guard) client(timeout time.Duration) *http.Client {
+	dialer := &net.Dialer{Timeout: timeout, Control: func(_, address string, _ syscall.RawConn) error {
+		to, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return fmt.Errorf("read the dialled address: %w", err)
+		}
+		if !g.AllowPrivate && !isPublic(to.Addr()) {
+			return ErrPrivateAddress
+		}
+		return nil
+	}}
+	return &http.Client{
+		Timeout: timeout,
+		Transport: &http.Transport{DialContext: dialer.DialContext, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: perEndpoint,
+			IdleConnTimeout: time.Minute, TLSHandshakeTimeout: timeout, MaxResponseHeaderBytes: 64 << 10},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}

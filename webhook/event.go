@@ -1,0 +1,44 @@
+package webhook
+
+import (
+	"slices"
+
+	"github.com/settled-dev/settled/tasks"
+)
+
+// Event is what a message is about: refund.applied. It is a wire value: never renamed, only added to.
+type Event string
+
+// nouns are the kinds that are told, by their event's first word.
+var nouns = map[tasks.Kind]string{
+	tasks.PaymentCapture: "payment", tasks.RefundApply: "refund", tasks.RechargeConfirm: "recharge", tasks.RewardGrant: "reward",
+	tasks.TransferSend: "transfer", tasks.WealthEnrol: "enrolment",
+}
+
+// The events of a refund's leg at its channel.
+const (
+	RefundChannelSucceeded Event = "refund.channel_succeeded"
+	RefundChannelFailed    Event = "refund.channel_failed"
+)
+
+// eventOf is the event of an outcome; false for what producers are not told. end is how a channel ended a refund, of refund:answer.
+func eventOf(kind tasks.Kind, result tasks.Result, end tasks.RefundEnd) (Event, bool) {
+	if kind == tasks.RefundAnswer {
+		if end == tasks.RefundSucceeded {
+			return RefundChannelSucceeded, true
+		}
+		return RefundChannelFailed, true
+	}
+	noun, told := nouns[kind]
+	return Event(noun + "." + string(result)), told
+}
+
+// Events lists every event in alphabetical order.
+func Events() []Event {
+	all := []Event{RefundChannelSucceeded, RefundChannelFailed}
+	for _, noun := range nouns {
+		all = append(all, Event(noun+"."+string(tasks.Applied)), Event(noun+"."+string(tasks.Rejected)))
+	}
+	slices.Sort(all)
+	return all
+}
