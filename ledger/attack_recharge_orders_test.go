@@ -1,0 +1,3 @@
+package ledger_test
+
+var attacksOnRechargeOrders = map[string]string{}

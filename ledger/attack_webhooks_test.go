@@ -1,0 +1,3 @@
+package ledger_test
+
+var attacksOnWebhooks = map[string]string{}
