@@ -82,6 +82,11 @@ func TestSettingsThatAreWrongAreRefusedByName(t *testing.T) {
 			t.Errorf("%s %v: the error shows a key", c.field, c.value)
 		}
 	}
+}
+
+func TestSettingsThatAreIncompleteAreRefused(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
 	for _, settings := range []string{"", "[]", `{"mch_id":"1","mch_id":"2"}`, "{} {}"} {
 		var bad *tasks.FieldError
 		if _, err := wechat.Load(t.TempDir(), []byte(settings), http.DefaultClient); !errors.As(err, &bad) || bad.Field != "settings" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/settled-dev/settled/internal/child"
 	"github.com/settled-dev/settled/internal/demo"
 	"github.com/settled-dev/settled/internal/devstack"
 )
@@ -88,8 +89,8 @@ func (c *demoCommand) play(ctx context.Context, p *Program, config demo.Config) 
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	workers := &demo.Workers{
-		Path: path, Args: []string{"worker"}, Ended: func(err error) { cancel(err) },
+	workers := &child.Group{Ended: func(err error) { cancel(err) }}
+	command := child.Command{Name: "worker", Path: path, Args: []string{"worker"},
 		Env: append(p.Environ(), "DATABASE_URL="+config.DatabaseURL, "REDIS_URL="+config.RedisURL, "SETTLED_CHANNELS="+channelsSimulated,
 			"SETTLED_WORKER_SERVERS="+demoServers, "SETTLED_METRICS_LISTEN=off", "SETTLED_LOG_LEVEL=error",
 			"SETTLED_SHUTDOWN_TIMEOUT=5s"), // the last of a name counts
@@ -99,7 +100,8 @@ func (c *demoCommand) play(ctx context.Context, p *Program, config demo.Config) 
 	if config.Seed = c.Seed; config.Seed == 0 {
 		config.Seed = uint64(p.Clock.Now().Unix())
 	}
-	config.Mishaps, config.Workers, config.StartWorker = true, demoWorkers, workers.Start
+	config.Mishaps, config.Workers = true, demoWorkers
+	config.StartWorker = func() (demo.Worker, error) { return workers.Start(command) }
 	config.Screen, config.Clock = demo.Screen{Out: p.Stdout, Terminal: isTerminal(p.Stdout)}, p.Clock
 	err = demo.Run(ctx, config)
 	if errors.Is(err, demo.ErrNotSo) {

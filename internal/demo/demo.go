@@ -47,6 +47,19 @@ type Config struct {
 	Clock       clock.Timer
 }
 
+// Worker is something that applies requests, in this process or another.
+type Worker interface {
+	// Name tells people which one it is.
+	Name() string
+	// Kill ends the worker without any warning and returns when it is gone.
+	Kill() error
+	// Stop lets the worker finish what it has begun, and returns when it has.
+	Stop(ctx context.Context) error
+}
+
+// stopTimeout is how long a worker may take to finish what it has begun.
+const stopTimeout = 15 * time.Second
+
 // run is one run of the demo.
 type run struct {
 	config  Config

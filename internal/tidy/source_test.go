@@ -159,7 +159,7 @@ func readTree(top fs.FS) (tree, error) {
 			}
 			return nil
 		}
-		if !entry.Type().IsRegular() {
+		if !entry.Type().IsRegular() || ignored[name] { // in a worktree, .git is a file
 			return nil
 		}
 		return repo.add(top, name, foreign)

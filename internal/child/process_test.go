@@ -1,4 +1,4 @@
-package demo
+package child
 
 import (
 	"context"
@@ -14,25 +14,24 @@ import (
 // forEver is a script that runs until it is killed.
 const forEver = "exec sleep 600"
 
-// scripted starts a worker that runs a shell script. What the workers tell of it comes through the channel.
-func scripted(t *testing.T, script string) (*Workers, *workerProcess, <-chan error) {
+// scripted starts a process that runs a shell script. What the group tells of it comes through the channel.
+func scripted(t *testing.T, script string) (*Group, *Process, <-chan error) {
 	t.Helper()
 	told := make(chan error, 1)
-	workers := &Workers{Path: "/bin/sh", Args: []string{"-c", script}, Env: []string{"PATH=/usr/bin:/bin"},
-		Ended: func(err error) { told <- err }}
-	worker, err := workers.Start()
+	group := &Group{Ended: func(err error) { told <- err }}
+	process, err := group.Start(Command{Name: "script", Path: "/bin/sh", Args: []string{"-c", script}, Env: []string{"PATH=/usr/bin:/bin"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := worker.Kill(); err != nil {
+		if err := process.Kill(); err != nil {
 			t.Error(err)
 		}
-		if err := workers.Close(); err != nil {
+		if err := group.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return workers, worker.(*workerProcess), told
+	return group, process, told
 }
 
 func nobodyIsTold(t *testing.T, told <-chan error) {
@@ -44,49 +43,49 @@ func nobodyIsTold(t *testing.T, told <-chan error) {
 	}
 }
 
-func TestKilledWorkerIsGone(t *testing.T) {
+func TestKilledProcessIsGone(t *testing.T) {
 	t.Parallel()
-	_, worker, told := scripted(t, forEver)
-	if err := worker.Kill(); err != nil {
+	_, process, told := scripted(t, forEver)
+	if err := process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if worker.cmd.ProcessState == nil {
+	if process.cmd.ProcessState == nil {
 		t.Error("the process was not waited for")
 	}
 	nobodyIsTold(t, told)
 }
 
-func TestStoppedWorkerFinishesFirst(t *testing.T) {
+func TestStoppedProcessFinishesFirst(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	ready, finished := filepath.Join(dir, "ready"), filepath.Join(dir, "finished")
-	_, worker, told := scripted(t, "trap 'touch "+finished+"; exit 0' TERM; touch "+ready+"; while :; do sleep 0.01; done")
+	_, process, told := scripted(t, "trap 'touch "+finished+"; exit 0' TERM; touch "+ready+"; while :; do sleep 0.01; done")
 	for {
 		if _, err := os.Stat(ready); err == nil {
 			break
 		}
 		<-clock.System.After(time.Millisecond)
 	}
-	if err := worker.Stop(t.Context()); err != nil {
+	if err := process.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(finished); err != nil {
-		t.Errorf("the worker did not finish: %v", err)
+		t.Errorf("the process did not finish: %v", err)
 	}
 	nobodyIsTold(t, told)
 }
 
-func TestWorkerThatDoesNotStopIsKilledAndToldOf(t *testing.T) {
+func TestProcessThatDoesNotStopIsKilledAndToldOf(t *testing.T) {
 	t.Parallel()
-	_, worker, _ := scripted(t, "trap '' TERM; echo stubborn; exec sleep 600")
+	_, process, _ := scripted(t, "trap '' TERM; echo stubborn; exec sleep 600")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := worker.Stop(ctx); err == nil || !strings.Contains(err.Error(), "had to be killed") {
+	if err := process.Stop(ctx); err == nil || !strings.Contains(err.Error(), "had to be killed") {
 		t.Errorf("error %v, want one that says that it had to be killed", err)
 	}
 }
 
-func TestWorkerThatEndsByItselfIsToldWithWhatItSaid(t *testing.T) {
+func TestProcessThatEndsByItselfIsToldWithWhatItSaid(t *testing.T) {
 	t.Parallel()
 	_, _, told := scripted(t, "echo no database >&2; exit 3")
 	if err := <-told; !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "no database") {
@@ -95,19 +94,19 @@ func TestWorkerThatEndsByItselfIsToldWithWhatItSaid(t *testing.T) {
 }
 
 // The end of the guardian's input is what it sees when this process dies.
-func TestWorkerDiesWithTheProcessThatStartedIt(t *testing.T) {
+func TestProcessDiesWithTheProcessThatStartedIt(t *testing.T) {
 	t.Parallel()
-	workers, worker, told := scripted(t, forEver)
-	if err := workers.orders.Close(); err != nil {
+	group, process, told := scripted(t, forEver)
+	if err := group.orders.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-told; !strings.Contains(err.Error(), "killed") {
-		t.Errorf("told %v, want that the worker was killed", err)
+		t.Errorf("told %v, want that the process was killed", err)
 	}
-	<-worker.exited
+	<-process.exited
 }
 
-func TestOnlyTheEndOfWhatAWorkerSaysIsKept(t *testing.T) {
+func TestOnlyTheEndOfWhatAProcessSaysIsKept(t *testing.T) {
 	t.Parallel()
 	var said tail
 	for range 10 {
