@@ -37,6 +37,15 @@ func joined(parts ...map[string]string) map[string]string {
 	return all
 }
 
+// insertInto inserts one row, of SQL expressions by column.
+func insertInto(table string, row map[string]string) string {
+	var columns, values []string
+	for _, column := range slices.Sorted(maps.Keys(row)) {
+		columns, values = append(columns, column), append(values, row[column])
+	}
+	return "INSERT INTO " + table + " (" + strings.Join(columns, ", ") + ") VALUES (" + strings.Join(values, ", ") + ")"
+}
+
 // openWithHistory opens books in which every table that the attacks copy from has rows.
 func openWithHistory(t *testing.T) *ledgertest.Books {
 	t.Helper()
@@ -121,6 +130,44 @@ func TestAppendOnlyTablesRefuseEvenTheirOwner(t *testing.T) {
 	}
 }
 
+// endedOnce are the tables whose rows can be ended once, and changed in no other way by anybody.
+var endedOnce = []struct {
+	table, trigger string
+	row            string // inserts a row that has not ended
+	end, begin     string // ends it; would take that back
+	change         string // changes something else of it
+}{
+	{"api_keys", "api_keys_are_only_revoked", newAPIKey("label", "'till 3'"), "revoked_at = now(), revoked_by = 'ada'",
+		"revoked_at = NULL, revoked_by = NULL", "scopes = '{operate}'"},
+}
+
+func TestRowsThatEndOnceRefuseEveryOtherChange(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	ledgertest.Audit(t, db)
+	for _, e := range endedOnce {
+		update := "; UPDATE " + e.table + " SET "
+		if refused := attack(t, db, e.row+update+e.end); refused != nil {
+			t.Errorf("%s: ending a row: %v", e.table, refused)
+		}
+		for name, sql := range map[string]string{
+			"change":               update + e.change,
+			"change with the end":  update + e.end + ", " + e.change,
+			"change after the end": update + e.end + update + e.change,
+			"end twice":            update + e.end + update + e.end,
+			"begin again":          update + e.end + update + e.begin,
+			"delete":               "; DELETE FROM " + e.table,
+			"delete nothing":       "; DELETE FROM " + e.table + " WHERE false",
+			"truncate":             "; TRUNCATE " + e.table,
+		} {
+			refused := attack(t, db, e.row+sql)
+			if refused == nil || refused.Code != "23001" || !strings.HasPrefix(refused.Message, e.table+" is append-only") {
+				t.Errorf("%s: %s: %v, want it refused as append-only", e.table, name, refused)
+			}
+		}
+	}
+}
+
 func firstColumn(t *testing.T, db *pgtest.Database, table string) string {
 	t.Helper()
 	var name string
@@ -147,6 +194,10 @@ func TestEveryTriggerIsAttacked(t *testing.T) {
 	for _, table := range appendOnly {
 		attacked = append(attacked, table+"_are_append_only")
 	}
+	for _, e := range endedOnce {
+		attacked = append(attacked, e.table+"_are_append_only", e.trigger)
+	}
+	slices.Sort(attacked)
 	if diff := cmp.Diff(names, attacked); diff != "" {
 		t.Errorf("triggers (-in the database +attacked):\n%s", diff)
 	}
@@ -157,7 +208,7 @@ func TestServiceRoleMayOnlyDoWhatTheLedgerDoes(t *testing.T) {
 	t.Parallel()
 	b := openWithHistory(t)
 	var forbidden []string
-	for _, table := range append(slices.Clone(appendOnly), "legs", "order_lines", "subscriptions", "accounts", "books", "enrolments") {
+	for _, table := range append(slices.Clone(appendOnly), "api_keys", "legs", "order_lines", "subscriptions", "accounts", "books", "enrolments") {
 		forbidden = append(forbidden, "DELETE FROM "+table, "TRUNCATE "+table, "DROP TABLE "+table, "ALTER TABLE "+table+" DISABLE TRIGGER ALL")
 	}
 	for _, table := range appendOnly {
@@ -166,6 +217,7 @@ func TestServiceRoleMayOnlyDoWhatTheLedgerDoes(t *testing.T) {
 	forbidden = append(forbidden, "INSERT INTO books (book) VALUES (9)", "UPDATE accounts SET name = 'x'", "UPDATE accounts SET guarded = false",
 		"UPDATE accounts SET kind = 'reserve_cash'", "UPDATE legs SET captured_fen = 1", "UPDATE order_lines SET allocated_fen = '{}'",
 		"UPDATE subscriptions SET amount_fen = 1", "TRUNCATE pending", "SET session_replication_role = replica", "CREATE TABLE mine (x int)",
+		newAPIKey("label", "'mine'"), "UPDATE api_keys SET revoked_at = NULL",
 		"CREATE ROLE friend", "COPY requests TO PROGRAM 'true'")
 	for _, sql := range forbidden {
 		tx, err := b.DB.Pool.Begin(t.Context())
