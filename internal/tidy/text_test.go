@@ -120,3 +120,11 @@ func TestTreeLeavesOutWhatIsNotTheProject(t *testing.T) {
 		t.Errorf("text files: %s, want %s", got, want)
 	}
 }
+
+func TestTreeLeavesOutTheFileThatLeadsAWorktreeToItsRepository(t *testing.T) {
+	t.Parallel()
+	repo, err := readTree(fstest.MapFS{".gitignore": &fstest.MapFile{}, ".git": &fstest.MapFile{Data: []byte("gitdir: x\n")}})
+	if err != nil || len(repo.texts) != 1 || repo.texts[0].path != ".gitignore" {
+		t.Errorf("text files: %v, %v, want .gitignore alone", repo.texts, err)
+	}
+}
