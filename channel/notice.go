@@ -37,8 +37,13 @@ type Notice struct {
 	OutTradeNo string
 	// ChannelTxnID is the channel's number of the payment, unique within the channel.
 	ChannelTxnID string
-	// Amount is what was paid, or what is refunded. Positive, CNY: a message in another currency is refused by the port.
+	// Amount is what was paid, or what is refunded. Positive, CNY: a message in another currency is refused by the port. Zero only where
+	// RefundedTotal stands instead.
 	Amount money.Amount
+	// RefundedTotal is what was refunded of the payment so far, this refund included: all that some channels tell of a refund's amount
+	// (Alipay's refund_fee). It is never this refund's amount; that of the order with RefundNumber is at most as much. Positive where
+	// Amount is zero. Of EventRefund only.
+	RefundedTotal money.Amount
 	// OccurredAt is the channel's time of the event: of the payment, or of the refund's end.
 	OccurredAt time.Time
 	// RefundNumber is our number of the refund (tasks.RefundOrder.Number), and Refund what became of it. Of EventRefund only.

@@ -22,7 +22,8 @@ type Dialect interface {
 	// MerchantSettings writes what a merchant gets when it signs up (key and certificate files, in the directory) and returns the
 	// settings, JSON, that the channel's own package loads from there; baseURL is where Handler is served.
 	MerchantSettings(dir, baseURL string) ([]byte, error)
-	// Notice words and signs what happened. The same notice is signed anew at each delivery.
+	// Notice words and signs what happened. The same notice is signed anew at each delivery. A refund's has its Amount and, for the
+	// channels that tell that alone, its RefundedTotal.
 	Notice(notice channel.Notice, now time.Time) (Message, error)
 	// Acknowledged says whether the merchant's answer ends the deliveries.
 	Acknowledged(status int, body []byte) bool
@@ -48,6 +49,7 @@ type Refund struct {
 	ChannelRefundID string
 	Payment         Payment
 	Amount          money.Amount
+	RefundedTotal   money.Amount // of the payment when this refund had been made, with it; zero while it has not
 	State           channel.RefundState
 	Reason          string    // of a failure
 	AcceptedAt      time.Time // when the merchant asked
