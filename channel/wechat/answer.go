@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"strconv"
 	"unicode"
+
+	"github.com/settled-dev/settled/channel/strictjson"
 )
 
 // answerBytesMax bounds what is read of an answer.
@@ -50,7 +52,7 @@ func (e *AnswerError) Error() string {
 // refusal reads an answer of another status than 200, signed or not.
 func (a *answer) refusal() *AnswerError {
 	refusal := &AnswerError{Status: a.status}
-	content, err := parseObject(a.body)
+	content, err := strictjson.Parse(a.body)
 	if err != nil {
 		return refusal
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/strictjson"
 )
 
 // realNotice is a message of the official SDK's own tests, with the certificate that it was signed by.
@@ -67,11 +68,11 @@ func TestRealNoticeIsReadAndDecrypted(t *testing.T) {
 		!notice.OccurredAt.Equal(signedAt) {
 		t.Errorf("%+v, %v", notice, err)
 	}
-	message, err := parseObject([]byte(sample.Body))
+	message, err := strictjson.Parse([]byte(sample.Body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	plaintext, err := openResource(c.aead, message.get("resource").fields)
+	plaintext, err := openResource(c.aead, message.Get("resource").Fields)
 	if err != nil || string(plaintext) != sample.Plaintext {
 		t.Errorf("%q, %v", plaintext, err)
 	}

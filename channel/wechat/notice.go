@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/strictjson"
 	"github.com/settled-dev/settled/tasks"
 )
 
@@ -29,7 +30,7 @@ func (c *Channel) ReadNotice(header http.Header, body []byte, now time.Time) (ch
 	if err := c.keys.verify(header, body, now); err != nil {
 		return channel.Notice{}, fmt.Errorf("verify notice: %w", err)
 	}
-	message, err := parseObject(body)
+	message, err := strictjson.Parse(body)
 	if err != nil {
 		return channel.Notice{}, fmt.Errorf("%w: body %w", channel.ErrMalformed, err)
 	}
@@ -37,7 +38,7 @@ func (c *Channel) ReadNotice(header http.Header, body []byte, now time.Time) (ch
 	notice := channel.Notice{Channel: tasks.SourceWeChat, Event: channel.EventOther, ID: r.id(message, "id"),
 		OccurredAt: r.time(message, "create_time")}
 	event := r.text(message, "event_type")
-	var read func(object, string, *channel.Notice) error
+	var read func(strictjson.Object, string, *channel.Notice) error
 	switch event {
 	case eventPaid:
 		read = c.readPayment
@@ -57,7 +58,7 @@ func (c *Channel) ReadNotice(header http.Header, body []byte, now time.Time) (ch
 	if err != nil {
 		return channel.Notice{}, fmt.Errorf("%w: resource's %w", channel.ErrMalformed, err)
 	}
-	content, err := parseObject(plaintext)
+	content, err := strictjson.Parse(plaintext)
 	if err != nil {
 		return channel.Notice{}, fmt.Errorf("%w: resource %w", channel.ErrMalformed, err)
 	}
@@ -68,7 +69,7 @@ func (c *Channel) ReadNotice(header http.Header, body []byte, now time.Time) (ch
 }
 
 // readPayment completes the notice of a payment.
-func (c *Channel) readPayment(content object, _ string, notice *channel.Notice) error {
+func (c *Channel) readPayment(content strictjson.Object, _ string, notice *channel.Notice) error {
 	var r reading
 	amount := r.object(content, "amount")
 	notice.Event = channel.EventPaid
@@ -90,7 +91,7 @@ func (c *Channel) readPayment(content object, _ string, notice *channel.Notice) 
 }
 
 // readRefund completes the notice of a refund's end. Such notices name no app.
-func (c *Channel) readRefund(content object, event string, notice *channel.Notice) error {
+func (c *Channel) readRefund(content strictjson.Object, event string, notice *channel.Notice) error {
 	var r reading
 	amount, status := r.object(content, "amount"), r.text(content, "refund_status")
 	notice.Event = channel.EventRefund
@@ -115,7 +116,7 @@ func (c *Channel) readRefund(content object, event string, notice *channel.Notic
 }
 
 // refundAnswer reads a refund's status, in a notice or in an answer, to the same value (W6).
-func (r *reading) refundAnswer(content object, status string) channel.RefundAnswer {
+func (r *reading) refundAnswer(content strictjson.Object, status string) channel.RefundAnswer {
 	switch status {
 	case "SUCCESS":
 		return channel.RefundAnswer{State: channel.RefundSucceeded, EndedAt: r.time(content, "success_time")}

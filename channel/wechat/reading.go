@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/settled-dev/settled/channel/strictjson"
 	"github.com/settled-dev/settled/money"
 )
 
@@ -18,20 +19,20 @@ func (r *reading) refuse(name, problem string) {
 }
 
 // text is a required string of any content.
-func (r *reading) text(o object, name string) string {
-	found := o.get(name)
-	if found.kind != text || found.text == "" {
+func (r *reading) text(o strictjson.Object, name string) string {
+	found := o.Get(name)
+	if found.Kind != strictjson.Text || found.Text == "" {
 		r.refuse(name, "is missing or not text")
 		return ""
 	}
-	return found.text
+	return found.Text
 }
 
 // idBytesMax is the longest id: an out_refund_no. Transaction ids and out_trade_no have up to 32 characters.
 const idBytesMax = 64
 
 // id is a required string of printable ASCII.
-func (r *reading) id(o object, name string) string {
+func (r *reading) id(o strictjson.Object, name string) string {
 	id := r.text(o, name)
 	if len(id) > idBytesMax || !printable(id) {
 		r.refuse(name, "is not an id")
@@ -40,12 +41,12 @@ func (r *reading) id(o object, name string) string {
 }
 
 // optionalText is "" when the field is absent or null.
-func (r *reading) optionalText(o object, name string) string {
-	found := o.get(name)
-	switch found.kind {
-	case text:
-		return found.text
-	case absent, null:
+func (r *reading) optionalText(o strictjson.Object, name string) string {
+	found := o.Get(name)
+	switch found.Kind {
+	case strictjson.Text:
+		return found.Text
+	case strictjson.Absent, strictjson.Null:
 	default:
 		r.refuse(name, "is not text")
 	}
@@ -53,19 +54,19 @@ func (r *reading) optionalText(o object, name string) string {
 }
 
 // object is a required object.
-func (r *reading) object(o object, name string) object {
-	found := o.get(name)
-	if found.kind != fields {
+func (r *reading) object(o strictjson.Object, name string) strictjson.Object {
+	found := o.Get(name)
+	if found.Kind != strictjson.Fields {
 		r.refuse(name, "is missing or not an object")
 	}
-	return found.fields
+	return found.Fields
 }
 
 // fen is a required amount: a positive whole number of fen within money.MaxFen (W3).
-func (r *reading) fen(o object, name string) money.Amount {
-	found := o.get(name)
-	fen, err := strconv.ParseUint(found.text, 10, 63) // no sign, point or exponent; JSON has no leading zeros
-	if found.kind != number || err != nil || fen == 0 || fen > uint64(money.MaxFen) {
+func (r *reading) fen(o strictjson.Object, name string) money.Amount {
+	found := o.Get(name)
+	fen, err := strconv.ParseUint(found.Text, 10, 63) // no sign, point or exponent; JSON has no leading zeros
+	if found.Kind != strictjson.Number || err != nil || fen == 0 || fen > uint64(money.MaxFen) {
 		r.refuse(name, "is not a positive whole number of fen")
 		return money.Amount{}
 	}
@@ -73,15 +74,15 @@ func (r *reading) fen(o object, name string) money.Amount {
 }
 
 // yuanOnly refuses an amount in another currency. Amounts of refund notices name none; domestic merchants have no other.
-func (r *reading) yuanOnly(amount object, required bool) {
-	currency := amount.get("currency")
-	if (required || currency.kind != absent) && (currency.kind != text || currency.text != "CNY") {
+func (r *reading) yuanOnly(amount strictjson.Object, required bool) {
+	currency := amount.Get("currency")
+	if (required || currency.Kind != strictjson.Absent) && (currency.Kind != strictjson.Text || currency.Text != "CNY") {
 		r.refuse("currency", "is not CNY")
 	}
 }
 
 // time is a required time of RFC 3339, between 2000 and 2099 as all times of requests. It is returned in UTC (W6).
-func (r *reading) time(o object, name string) time.Time {
+func (r *reading) time(o strictjson.Object, name string) time.Time {
 	at, err := time.Parse(time.RFC3339, r.text(o, name))
 	at = at.UTC()
 	if err != nil || at.Year() < 2000 || at.Year() > 2099 {

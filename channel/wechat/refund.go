@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/strictjson"
 	"github.com/settled-dev/settled/tasks"
 )
 
@@ -85,7 +86,7 @@ func (a *answer) refund(order tasks.RefundOrder) (channel.RefundAnswer, error) {
 	if a.verified != nil {
 		return channel.RefundAnswer{}, fmt.Errorf("verify answer: %w", a.verified)
 	}
-	content, err := parseObject(a.body)
+	content, err := strictjson.Parse(a.body)
 	if err != nil {
 		return channel.RefundAnswer{}, fmt.Errorf("%w: answer %w", channel.ErrMalformed, err)
 	}

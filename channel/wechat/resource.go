@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+
+	"github.com/settled-dev/settled/channel/strictjson"
 )
 
 const resourceAlgorithm = "AEAD_AES_256_GCM"
@@ -21,7 +23,7 @@ func newAEAD(apiV3Key []byte) (cipher.AEAD, error) {
 }
 
 // openResource decrypts the resource of a notice. The tag is the last 16 bytes of the ciphertext.
-func openResource(aead cipher.AEAD, resource object) ([]byte, error) {
+func openResource(aead cipher.AEAD, resource strictjson.Object) ([]byte, error) {
 	var r reading
 	algorithm, nonce := r.text(resource, "algorithm"), r.text(resource, "nonce")
 	associated, encoded := r.optionalText(resource, "associated_data"), r.text(resource, "ciphertext")

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/settled-dev/settled/channel/strictjson"
 	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -48,7 +49,7 @@ func Load(dir string, settings []byte, client *http.Client) (*Channel, error) {
 	if client == nil {
 		return nil, errors.New("load WeChat Pay: there is no HTTP client")
 	}
-	values, err := parseObject(settings)
+	values, err := strictjson.Parse(settings)
 	if err != nil {
 		return nil, fmt.Errorf("load WeChat Pay: %w", &tasks.FieldError{Field: "settings", Problem: err.Error(), Allowed: "one JSON object"})
 	}
@@ -75,7 +76,7 @@ func Load(dir string, settings []byte, client *http.Client) (*Channel, error) {
 // settingsReading reads settings and keeps the first one that is wrong.
 type settingsReading struct {
 	dir    string
-	values object
+	values strictjson.Object
 	err    *tasks.FieldError
 }
 
@@ -89,27 +90,27 @@ func (s *settingsReading) checkNames() {
 	var names []string
 	for _, setting := range settingsNames {
 		names = append(names, setting.name)
-		if setting.needed && s.values.get(setting.name).kind == absent {
+		if setting.needed && s.values.Get(setting.name).Kind == strictjson.Absent {
 			s.refuse(setting.name, "is missing", "a value")
 		}
 	}
 	for _, field := range s.values {
-		if !slices.Contains(names, field.name) {
-			s.refuse(strconv.QuoteToASCII(field.name), "is no setting", strings.Join(names, ", "))
+		if !slices.Contains(names, field.Name) {
+			s.refuse(strconv.QuoteToASCII(field.Name), "is no setting", strings.Join(names, ", "))
 		}
 	}
 }
 
 // text is a setting's string; "" when it is not there.
-func (s *settingsReading) text(field string, v value) string {
-	if v.kind != text && v.kind != absent {
+func (s *settingsReading) text(field string, v strictjson.Value) string {
+	if v.Kind != strictjson.Text && v.Kind != strictjson.Absent {
 		s.refuse(field, "is not text", "a string")
 	}
-	return v.text
+	return v.Text
 }
 
 func (s *settingsReading) id(field string) string {
-	value := s.text(field, s.values.get(field))
+	value := s.text(field, s.values.Get(field))
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 	if value == "" || len(value) > idBytesMax || strings.Trim(value, allowed) != "" {
 		s.refuse(field, "is empty, too long or has other characters", "1 to 64 of the characters A-Z a-z 0-9 _ -")
@@ -118,7 +119,7 @@ func (s *settingsReading) id(field string) string {
 }
 
 func (s *settingsReading) url(field string, needed bool) string {
-	value := s.text(field, s.values.get(field))
+	value := s.text(field, s.values.Get(field))
 	if value == "" && !needed {
 		return ""
 	}
@@ -131,7 +132,7 @@ func (s *settingsReading) url(field string, needed bool) string {
 }
 
 // file reads a named file. It must lie under the settings' directory.
-func (s *settingsReading) file(field string, v value) []byte {
+func (s *settingsReading) file(field string, v strictjson.Value) []byte {
 	name := s.text(field, v)
 	if !filepath.IsLocal(name) {
 		s.refuse(field, "is not the name of a file under the settings' directory", `a relative name, such as "wechat/key.pem"`)
@@ -150,14 +151,14 @@ func (s *settingsReading) file(field string, v value) []byte {
 
 func (s *settingsReading) apiV3Key() []byte {
 	const allowed = "the APIv3 key of 32 bytes, in api_v3_key or in the file that api_v3_key_file names"
-	key := []byte(s.text("api_v3_key", s.values.get("api_v3_key")))
+	key := []byte(s.text("api_v3_key", s.values.Get("api_v3_key")))
 	field := "api_v3_key"
-	if s.values.get("api_v3_key_file").kind != absent {
+	if s.values.Get("api_v3_key_file").Kind != strictjson.Absent {
 		if len(key) > 0 {
 			s.refuse(field, "is given twice", allowed)
 		}
 		field = "api_v3_key_file"
-		key = bytes.TrimRight(s.file(field, s.values.get(field)), "\r\n")
+		key = bytes.TrimRight(s.file(field, s.values.Get(field)), "\r\n")
 	}
 	if len(key) != apiV3KeyBytes {
 		s.refuse(field, fmt.Sprintf("has a key of %d bytes", len(key)), allowed)
@@ -167,7 +168,7 @@ func (s *settingsReading) apiV3Key() []byte {
 
 func (s *settingsReading) merchantKey() *rsa.PrivateKey {
 	const field = "merchant_key_file"
-	block, _ := pem.Decode(s.file(field, s.values.get(field)))
+	block, _ := pem.Decode(s.file(field, s.values.Get(field)))
 	if block != nil {
 		parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 		if err != nil {
@@ -182,12 +183,12 @@ func (s *settingsReading) merchantKey() *rsa.PrivateKey {
 }
 
 // list is a setting's list; nil when it is not there.
-func (s *settingsReading) list(field string) []value {
-	v := s.values.get(field)
-	if v.kind != list && v.kind != absent {
+func (s *settingsReading) list(field string) []strictjson.Value {
+	v := s.values.Get(field)
+	if v.Kind != strictjson.List && v.Kind != strictjson.Absent {
 		s.refuse(field, "is not a list", "a list")
 	}
-	return v.items
+	return v.Items
 }
 
 // certificates adds the platform's certificates to the keys.
@@ -226,8 +227,8 @@ func (s *settingsReading) publicKeys(keys platformKeys) string {
 	var current string
 	for i, item := range s.list("public_keys") {
 		field := fmt.Sprintf("public_keys[%d]", i)
-		named, file := item.fields.get("id"), item.fields.get("file")
-		if len(item.fields) != 2 || named.kind == absent || file.kind == absent {
+		named, file := item.Fields.Get("id"), item.Fields.Get("file")
+		if len(item.Fields) != 2 || named.Kind == strictjson.Absent || file.Kind == strictjson.Absent {
 			s.refuse(field, "has other fields", `{"id": "PUB_KEY_ID_…", "file": "name.pem"}`)
 			continue
 		}

@@ -1,4 +1,4 @@
-package wechat
+package strictjson
 
 import (
 	"bytes"
@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzParseObject compares the parser with encoding/json, which is asked in three steps: is it valid, has it a field twice, what is it.
-func FuzzParseObject(f *testing.F) {
+// FuzzParse compares the parser with encoding/json, which is asked in three steps: is it valid, has it a field twice, what is it.
+func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, ` { "a" : 1 } `, `{"a":[1,-0.5e+7,"x",true,false,null,{}]}`, `{"a":1,}`, `{"a" 1}`, `{,}`, `{"a":01}`, `{"a":1.}`, `{"a":1e}`,
 		`{"a":+1}`, `{"a":-}`, `{"a":"\u4e2d\n\"\\\/"}`, `{"a":"\ud800"}`, `{"a":"\x"}`, `{"a":"` + "\n" + `"}`, `{"a":"\`, `{"a":tru}`, `{"a":nullx}`,
@@ -20,7 +20,7 @@ func FuzzParseObject(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		got, err := parseObject(raw)
+		got, err := Parse(raw)
 		want, wantErr := parseSlowly(raw)
 		if (err == nil) != (wantErr == nil) {
 			t.Fatalf("%q: %v, encoding/json: %v", raw, err, wantErr)
@@ -31,35 +31,35 @@ func FuzzParseObject(f *testing.F) {
 	})
 }
 
-func (o object) equal(other map[string]any) bool {
+func (o Object) equal(other map[string]any) bool {
 	if len(o) != len(other) {
 		return false
 	}
 	for _, field := range o {
-		if content, found := other[field.name]; !found || !field.value.equal(content) {
+		if content, found := other[field.Name]; !found || !field.Value.equal(content) {
 			return false
 		}
 	}
 	return true
 }
 
-func (v value) equal(other any) bool {
+func (v Value) equal(other any) bool {
 	switch other := other.(type) {
 	case string:
-		return v.kind == text && v.text == other
+		return v.Kind == Text && v.Text == other
 	case json.Number:
-		return v.kind == number && v.text == string(other)
+		return v.Kind == Number && v.Text == string(other)
 	case bool:
-		return v.kind == boolean
+		return v.Kind == Boolean
 	case nil:
-		return v.kind == null
+		return v.Kind == Null
 	case map[string]any:
-		return v.kind == fields && v.fields.equal(other)
+		return v.Kind == Fields && v.Fields.equal(other)
 	case []any:
-		if v.kind != list || len(v.items) != len(other) {
+		if v.Kind != List || len(v.Items) != len(other) {
 			return false
 		}
-		for i, item := range v.items {
+		for i, item := range v.Items {
 			if !item.equal(other[i]) {
 				return false
 			}

@@ -1,4 +1,4 @@
-package wechat
+package strictjson
 
 import (
 	"encoding/json"
@@ -7,43 +7,45 @@ import (
 	"unicode/utf8"
 )
 
-// kind says what a JSON value is. The zero kind is of a field that is not there.
-type kind uint8
+// Kind says what a JSON value is. The zero Kind is of a field that is not there.
+type Kind uint8
 
+// The kinds.
 const (
-	absent kind = iota
-	null
-	boolean
-	number
-	text
-	list
-	fields
+	Absent Kind = iota
+	Null
+	Boolean
+	Number
+	Text
+	List
+	Fields
 )
 
-// value is a JSON value. text is the content of a string, or a number as it was written.
-type value struct {
-	kind   kind
-	text   string
-	items  []value
-	fields object
+// Value is a JSON value.
+type Value struct {
+	Kind   Kind
+	Text   string  // of Text its content, of Number the number as it was written; otherwise empty
+	Items  []Value // of a List
+	Fields Object  // of Fields
 }
 
-// object is a JSON object. Its few fields are searched in turn, which is faster than a map of them is made.
-type object []field
+// Object is a JSON object. Its few fields are searched in turn, which is faster than a map of them is made.
+type Object []Field
 
-type field struct {
-	name  string
-	value value
+// Field is a field of an object; its name is compared exactly.
+type Field struct {
+	Name  string
+	Value Value
 }
 
-// get returns the field's value; of the kind absent when there is none.
-func (o object) get(name string) value {
+// Get returns the field's value; of the Kind Absent when there is none.
+func (o Object) Get(name string) Value {
 	for i := range o {
-		if o[i].name == name {
-			return o[i].value
+		if o[i].Name == name {
+			return o[i].Value
 		}
 	}
-	return value{}
+	return Value{}
 }
 
 const (
@@ -55,8 +57,9 @@ const (
 
 var errNotJSON = errors.New("is not JSON in UTF-8")
 
-// parseObject reads text that is one JSON object, strictly (W4). Its errors quote nothing of the text.
-func parseObject(raw []byte) (object, error) {
+// Parse reads text that is one JSON object in UTF-8, and nothing else. A field that comes twice, at any depth, deep nesting and very
+// many fields are refused. Errors complete a sentence that begins with the text's name, and quote nothing of it.
+func Parse(raw []byte) (Object, error) {
 	if !utf8.Valid(raw) {
 		return nil, errNotJSON
 	}
@@ -68,14 +71,13 @@ func parseObject(raw []byte) (object, error) {
 	if p.next() != 0 || p.at < len(p.text) {
 		return nil, errNotJSON
 	}
-	if top.kind != fields {
+	if top.Kind != Fields {
 		return nil, errors.New("is not a JSON object")
 	}
-	return top.fields, nil
+	return top.Fields, nil
 }
 
-// parser reads JSON once, from left to right. Strings are cut out of its text, not copied. encoding/json takes as long for a
-// notice as the verification of its signature.
+// parser reads JSON once, from left to right. Strings are cut out of its text, not copied.
 type parser struct {
 	text string
 	at   int
@@ -102,9 +104,9 @@ func (p *parser) take(b byte) bool {
 	return true
 }
 
-func (p *parser) value(depth int) (value, error) {
+func (p *parser) value(depth int) (Value, error) {
 	if depth > depthMax {
-		return value{}, errors.New("is nested too deep")
+		return Value{}, errors.New("is nested too deep")
 	}
 	switch b := p.next(); b {
 	case '{':
@@ -113,59 +115,59 @@ func (p *parser) value(depth int) (value, error) {
 		return p.list(depth)
 	case '"':
 		s, err := p.string()
-		return value{kind: text, text: s}, err
+		return Value{Kind: Text, Text: s}, err
 	case 't':
-		return p.literal("true", boolean)
+		return p.literal("true", Boolean)
 	case 'f':
-		return p.literal("false", boolean)
+		return p.literal("false", Boolean)
 	case 'n':
-		return p.literal("null", null)
+		return p.literal("null", Null)
 	default:
 		return p.number()
 	}
 }
 
-func (p *parser) object(depth int) (value, error) {
-	v := value{kind: fields}
+func (p *parser) object(depth int) (Value, error) {
+	v := Value{Kind: Fields}
 	p.at++ // the bracket
 	for first := true; !p.take('}'); first = false {
 		if !first && !p.take(',') || p.next() != '"' {
-			return value{}, errNotJSON
+			return Value{}, errNotJSON
 		}
 		name, err := p.string()
 		if err != nil {
-			return value{}, err
+			return Value{}, err
 		}
 		if !p.take(':') {
-			return value{}, errNotJSON
+			return Value{}, errNotJSON
 		}
-		if v.fields.get(name).kind != absent {
-			return value{}, errors.New("has a field twice")
+		if v.Fields.Get(name).Kind != Absent {
+			return Value{}, errors.New("has a field twice")
 		}
-		if len(v.fields) == fieldsMax {
-			return value{}, errors.New("has too many fields")
+		if len(v.Fields) == fieldsMax {
+			return Value{}, errors.New("has too many fields")
 		}
 		content, err := p.value(depth + 1)
 		if err != nil {
-			return value{}, err
+			return Value{}, err
 		}
-		v.fields = append(v.fields, field{name, content})
+		v.Fields = append(v.Fields, Field{name, content})
 	}
 	return v, nil
 }
 
-func (p *parser) list(depth int) (value, error) {
-	v := value{kind: list}
+func (p *parser) list(depth int) (Value, error) {
+	v := Value{Kind: List}
 	p.at++ // the bracket
 	for first := true; !p.take(']'); first = false {
 		if !first && !p.take(',') {
-			return value{}, errNotJSON
+			return Value{}, errNotJSON
 		}
 		item, err := p.value(depth + 1)
 		if err != nil {
-			return value{}, err
+			return Value{}, err
 		}
-		v.items = append(v.items, item)
+		v.Items = append(v.Items, item)
 	}
 	return v, nil
 }
@@ -195,32 +197,32 @@ func (p *parser) string() (string, error) {
 	return "", errNotJSON
 }
 
-func (p *parser) literal(word string, kind kind) (value, error) {
+func (p *parser) literal(word string, kind Kind) (Value, error) {
 	if !strings.HasPrefix(p.text[p.at:], word) {
-		return value{}, errNotJSON
+		return Value{}, errNotJSON
 	}
 	p.at += len(word)
-	return value{kind: kind}, nil
+	return Value{Kind: kind}, nil
 }
 
-func (p *parser) number() (value, error) {
+func (p *parser) number() (Value, error) {
 	start := p.at
 	p.skip('-')
 	if !p.skip('0') && !p.digits() {
-		return value{}, errNotJSON
+		return Value{}, errNotJSON
 	}
 	if p.skip('.') && !p.digits() {
-		return value{}, errNotJSON
+		return Value{}, errNotJSON
 	}
 	if p.skip('e') || p.skip('E') {
 		if !p.skip('+') {
 			p.skip('-')
 		}
 		if !p.digits() {
-			return value{}, errNotJSON
+			return Value{}, errNotJSON
 		}
 	}
-	return value{kind: number, text: p.text[start:p.at]}, nil
+	return Value{Kind: Number, Text: p.text[start:p.at]}, nil
 }
 
 // skip moves past the byte if it is right here.
