@@ -16,10 +16,10 @@ import (
 // productID is what idle balance is swept into; the default policy offers it.
 const productID = "xiaojinku"
 
-// The people of the story. They live in different books of four.
+// The people of the story. Of however many books a demo has, they live in different ones.
 const (
 	lin = "lin"
-	mei = "mei"
+	jun = "jun"
 )
 
 // storyRefundID is a refund whose number every simulated channel answers at once, and with success.
@@ -49,8 +49,8 @@ func (s *story) steps() []step {
 		Amount: money.FromFen(5_00), OccurredAt: s.at(14)}}
 	reward.move(promotionOf("welcome"), rewardOf(lin), 5_00)
 	transfer := &Ask{Key: "transfer-1", Fate: FateApplied, Payload: &tasks.Transfer{TransferID: "transfer-1", FromUserID: lin,
-		ToUserID: mei, Amount: money.FromFen(14_00), OccurredAt: s.at(16)}}
-	transfer.move(cashOf(lin), cashOf(mei), 14_00)
+		ToUserID: jun, Amount: money.FromFen(14_00), OccurredAt: s.at(16)}}
+	transfer.move(cashOf(lin), cashOf(jun), 14_00)
 	back := o.refund(storyRefundID, 30_00, s.at(12))
 	answer := requestName{tasks.RefundAnswer, refund.Number(storyRefundID, 1)}
 	tooMuch := o.refund("return-2", 80_00, s.at(13)).rejected(tasks.ExceedsRefundable)
@@ -63,7 +63,7 @@ func (s *story) steps() []step {
 		{sentence: "The shop, unsure, asks for the same refund again: nothing moves.", ask: back, again: true},
 		{sentence: "It asks for 80.00 more, by mistake: the order has only 70.00 left.", ask: tooMuch},
 		{sentence: "A campaign gives her 5.00 to spend.", ask: reward},
-		{sentence: "She sends Mei 14.00. Mei's account is in another book, so it crosses between the two.", ask: transfer,
+		{sentence: "She sends Jun 14.00. Jun's account is in another book, so it crosses between the two.", ask: transfer,
 			follows: []requestName{{tasks.TransferReceive, "transfer-1"}}},
 		{sentence: "She lets what is above 10.00 earn income at night.", ask: enrolment},
 	}
@@ -153,7 +153,7 @@ func (r *run) tellTransfers(record ledger.Record) {
 func (r *run) tellBalances(ctx context.Context, step step) error {
 	people := []string{lin}
 	if step.ask.Payload.Kind() == tasks.TransferSend {
-		people = append(people, mei)
+		people = append(people, jun)
 	}
 	for _, person := range people {
 		balances, err := r.reader.Balances(ctx, person, time.Time{})
