@@ -67,6 +67,9 @@ func ChannelRefunding(channel tasks.Source) AccountName {
 	return AccountName("channel/" + channel + "/refunding")
 }
 
+// Suspense is what a channel has received that no recharge order explains. A person decides whose it is.
+func Suspense(channel tasks.Source) AccountName { return AccountName("suspense/" + channel) }
+
 // Promotion is what a campaign has given away.
 func Promotion(campaignID string) AccountName { return AccountName("promotion/" + campaignID) }
 

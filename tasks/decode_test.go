@@ -17,6 +17,8 @@ const (
 		`"to":"origin","reason":"late","occurred_at":"2026-03-02T12:00:00+08:00"}`
 	goodRecharge = `{"recharge_id":"rc1","user_id":"u1","channel":"wechat","channel_txn_id":"w1","amount":"10.00",` +
 		`"occurred_at":"2026-03-02T12:00:00+08:00"}`
+	goodSuspension = `{"channel":"wechat","channel_txn_id":"w1","out_trade_no":"RC1","amount":"10.00","cause":"wrong_amount","user_id":"u1",` +
+		`"recharge_id":"rc1","occurred_at":"2026-03-02T12:00:00+08:00"}`
 	goodReward = `{"reward_id":"rw1","user_id":"u1","campaign_id":"c1","amount":"10.00","occurred_at":"2026-03-02T12:00:00+08:00"}`
 	goodSend   = `{"transfer_id":"t1","from_user_id":"u1","to_user_id":"u2","amount":"10.00","occurred_at":"2026-03-02T12:00:00+08:00"}`
 	goodEnrol  = `{"enrolment_id":"e1","user_id":"u1","product_id":"xiaojinku","keep_amount":"10.00","consent_version":"1",` +
@@ -26,7 +28,7 @@ const (
 
 var goodPayloads = map[tasks.Kind]string{
 	tasks.PaymentCapture: goodPayment, tasks.RefundApply: goodRefund, tasks.RechargeConfirm: goodRecharge, tasks.RewardGrant: goodReward,
-	tasks.TransferSend: goodSend, tasks.WealthEnrol: goodEnrol, tasks.SweepRun: goodSweep,
+	tasks.RechargeSuspend: goodSuspension, tasks.TransferSend: goodSend, tasks.WealthEnrol: goodEnrol, tasks.SweepRun: goodSweep,
 }
 
 // put replaces a part of a text, which must be there.
@@ -86,7 +88,7 @@ func TestAmountsThatAreNotPositiveYuanAreRefused(t *testing.T) {
 		field, old string
 	}{
 		{tasks.PaymentCapture, "legs[0].amount", `"8.00"`}, {tasks.PaymentCapture, "lines[0].amount", `"12.00"`},
-		{tasks.RefundApply, "amount", `"3.00"`}, {tasks.RechargeConfirm, "amount", `"10.00"`}, {tasks.RewardGrant, "amount", `"10.00"`},
+		{tasks.RefundApply, "amount", `"3.00"`}, {tasks.RechargeConfirm, "amount", `"10.00"`}, {tasks.RechargeSuspend, "amount", `"10.00"`}, {tasks.RewardGrant, "amount", `"10.00"`},
 		{tasks.TransferSend, "amount", `"10.00"`}, {tasks.WealthEnrol, "keep_amount", `"10.00"`},
 	}
 	for _, f := range fields {
@@ -118,7 +120,7 @@ func TestIDsThatCouldNotNameAnAccountAreRefused(t *testing.T) {
 		{tasks.PaymentCapture, "order_id", `"o1"`}, {tasks.PaymentCapture, "user_id", `"u1"`}, {tasks.PaymentCapture, "merchant_id", `"m1"`},
 		{tasks.PaymentCapture, "lines[0].line_id", `"l1"`}, {tasks.RefundApply, "refund_id", `"rf1"`}, {tasks.RefundApply, "order_id", `"o1"`},
 		{tasks.RefundApply, "user_id", `"u1"`}, {tasks.RechargeConfirm, "recharge_id", `"rc1"`}, {tasks.RechargeConfirm, "user_id", `"u1"`},
-		{tasks.RechargeConfirm, "channel_txn_id", `"w1"`}, {tasks.RewardGrant, "reward_id", `"rw1"`}, {tasks.RewardGrant, "campaign_id", `"c1"`},
+		{tasks.RechargeConfirm, "channel_txn_id", `"w1"`}, {tasks.RechargeSuspend, "channel_txn_id", `"w1"`}, {tasks.RewardGrant, "reward_id", `"rw1"`}, {tasks.RewardGrant, "campaign_id", `"c1"`},
 		{tasks.TransferSend, "transfer_id", `"t1"`}, {tasks.TransferSend, "from_user_id", `"u1"`}, {tasks.TransferSend, "to_user_id", `"u2"`},
 		{tasks.WealthEnrol, "enrolment_id", `"e1"`}, {tasks.SweepRun, "product_id", `"xiaojinku"`},
 	}

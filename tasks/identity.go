@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -18,6 +19,7 @@ func BookOf(userID string, books int) int {
 func (*Payment) Kind() Kind         { return PaymentCapture }
 func (*Refund) Kind() Kind          { return RefundApply }
 func (*Recharge) Kind() Kind        { return RechargeConfirm }
+func (*Suspension) Kind() Kind      { return RechargeSuspend }
 func (*Reward) Kind() Kind          { return RewardGrant }
 func (*Transfer) Kind() Kind        { return TransferSend }
 func (*TransferArrival) Kind() Kind { return TransferReceive }
@@ -37,6 +39,12 @@ func (p *Refund) identity() identity {
 
 func (p *Recharge) identity() identity {
 	return identity{key: p.RechargeID, userID: p.UserID, occurredAt: p.OccurredAt}
+}
+
+// A channel's payment is suspended once, whatever the cause. It is booked beside the order's user, where the payment would have been
+// booked; without a user, beside its number.
+func (p *Suspension) identity() identity {
+	return identity{key: string(p.Channel) + "/" + p.ChannelTxnID, userID: cmp.Or(p.UserID, p.OutTradeNo), occurredAt: p.OccurredAt}
 }
 
 func (p *Reward) identity() identity {
@@ -78,6 +86,7 @@ func (p *RefundResult) identity() identity {
 func (p *Payment) normalize()         { p.OccurredAt = canonicalTime(p.OccurredAt) }
 func (p *Refund) normalize()          { p.OccurredAt = canonicalTime(p.OccurredAt) }
 func (p *Recharge) normalize()        { p.OccurredAt = canonicalTime(p.OccurredAt) }
+func (p *Suspension) normalize()      { p.OccurredAt = canonicalTime(p.OccurredAt) }
 func (p *Reward) normalize()          { p.OccurredAt = canonicalTime(p.OccurredAt) }
 func (p *Transfer) normalize()        { p.OccurredAt = canonicalTime(p.OccurredAt) }
 func (p *TransferArrival) normalize() { p.OccurredAt = canonicalTime(p.OccurredAt) }

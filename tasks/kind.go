@@ -19,8 +19,10 @@ const (
 	SweepRun        Kind = "sweep:run"
 )
 
-// The kinds that only settled itself asks for, as follow-ups of other requests.
+// The kinds that only settled itself asks for, as follow-ups of other requests or for what a channel has told.
 const (
+	// RechargeSuspend books a channel's payment that no recharge order explains, until a person decides.
+	RechargeSuspend Kind = "recharge:suspend"
 	// RefundSend asks a channel to pay a refund's leg back, under a number stored in the request.
 	RefundSend Kind = "refund:send"
 	// RefundAnswer books a channel's final answer to a RefundSend.
@@ -41,6 +43,7 @@ type kindFacts struct {
 var kinds = map[Kind]kindFacts{
 	PaymentCapture:  {queue: Critical, blank: func() Payload { return new(Payment) }},
 	RechargeConfirm: {queue: Critical, blank: func() Payload { return new(Recharge) }},
+	RechargeSuspend: {queue: Critical, internal: true, blank: func() Payload { return new(Suspension) }},
 	TransferSend:    {queue: Critical, blank: func() Payload { return new(Transfer) }},
 	TransferReceive: {queue: Critical, internal: true, blank: func() Payload { return new(TransferArrival) }},
 	RefundApply:     {queue: Refunds, blank: func() Payload { return new(Refund) }},

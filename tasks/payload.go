@@ -48,7 +48,7 @@ type Payload interface {
 // identity is what acceptance reads of a payload.
 type identity struct {
 	key          string
-	userID       string // decides the book; "" means that book does
+	userID       string // decides the book, or what stands for a user who is not known; "" means that book does
 	book         int
 	occurredAt   time.Time // zero: the time of acceptance
 	businessDate string    // "" means the Shanghai date of occurredAt
@@ -116,6 +116,36 @@ type Recharge struct {
 	ChannelTxnID string       `json:"channel_txn_id"`
 	Amount       money.Amount `json:"amount"`
 	OccurredAt   time.Time    `json:"occurred_at"`
+}
+
+// Suspension is a channel's payment that no recharge order explains: the money is ours to keep safe, and a person decides whose it is.
+type Suspension struct {
+	Channel      Source          `json:"channel"`
+	ChannelTxnID string          `json:"channel_txn_id"`
+	OutTradeNo   string          `json:"out_trade_no"` // as the channel said it: it need not be a number of ours
+	Amount       money.Amount    `json:"amount"`
+	Cause        SuspensionCause `json:"cause"`
+	UserID       string          `json:"user_id,omitempty"`     // whose recharge order has the number
+	RechargeID   string          `json:"recharge_id,omitempty"` // of that order
+	OccurredAt   time.Time       `json:"occurred_at"`
+}
+
+// SuspensionCause says why a channel's payment is no recharge: a closed set, never renamed, only added to.
+type SuspensionCause string
+
+// The causes.
+const (
+	UnknownOrder  SuspensionCause = "unknown_order"  // no recharge order has the number
+	ClosedOrder   SuspensionCause = "closed_order"   // paid after the order was closed or had expired
+	WrongAmount   SuspensionCause = "wrong_amount"   // the order asks for another amount
+	WrongChannel  SuspensionCause = "wrong_channel"  // the order is to be paid through another channel
+	SecondPayment SuspensionCause = "second_payment" // another payment has paid the order
+	UsedPayment   SuspensionCause = "used_payment"   // the payment has funded something else: the channel contradicts itself
+)
+
+// SuspensionCauses lists every cause.
+func SuspensionCauses() []SuspensionCause {
+	return []SuspensionCause{UnknownOrder, ClosedOrder, WrongAmount, WrongChannel, SecondPayment, UsedPayment}
 }
 
 // Reward is a gift of a campaign: spendable, never cash.

@@ -127,6 +127,21 @@ func (p *Recharge) validate(c *fieldCheck) {
 	c.eventTime("occurred_at", p.OccurredAt)
 }
 
+func (p *Suspension) validate(c *fieldCheck) {
+	oneOf(c, "channel", p.Channel, Channels()...)
+	c.id("channel_txn_id", p.ChannelTxnID)
+	c.text("out_trade_no", p.OutTradeNo, true)
+	c.positive("amount", p.Amount)
+	c.inRange("amount", p.Amount)
+	oneOf(c, "cause", p.Cause, SuspensionCauses()...)
+	c.optionalID("user_id", p.UserID)
+	c.optionalID("recharge_id", p.RechargeID)
+	if (p.UserID == "") != (p.RechargeID == "") {
+		c.refuse("recharge_id", "is "+quote(p.RechargeID)+" with the user "+quote(p.UserID), "both of a known order, or neither")
+	}
+	c.eventTime("occurred_at", p.OccurredAt)
+}
+
 func (p *Reward) validate(c *fieldCheck) {
 	c.id("reward_id", p.RewardID)
 	c.id("user_id", p.UserID)

@@ -33,6 +33,12 @@ func TestPayloadsThatContradictThemselvesAreRefused(t *testing.T) {
 		{"a control character in a reason", tasks.RefundApply, `"late"`, `"la\u0000te"`, "reason", "control character"},
 		{"a C1 control character in a reason", tasks.RefundApply, `"late"`, `"la\u0085te"`, "reason", "control character"},
 		{"a balance that recharges", tasks.RechargeConfirm, `"wechat"`, `"cash"`, "channel", `is "cash"`},
+		{"a balance that is suspended", tasks.RechargeSuspend, `"wechat"`, `"cash"`, "channel", `is "cash"`},
+		{"an unknown cause", tasks.RechargeSuspend, `"wrong_amount"`, `"lost"`, "cause", `is "lost"`},
+		{"a suspension without an order's number", tasks.RechargeSuspend, `"RC1"`, `""`, "out_trade_no", "is missing"},
+		{"a control character in an order's number", tasks.RechargeSuspend, `"RC1"`, `"RC\u00001"`, "out_trade_no", "control character"},
+		{"a suspension of a user without an order", tasks.RechargeSuspend, `"recharge_id":"rc1",`, ``, "recharge_id", `is "" with the user "u1"`},
+		{"a suspension of an order without a user", tasks.RechargeSuspend, `"user_id":"u1",`, ``, "recharge_id", `is "rc1" with the user ""`},
 		{"a transfer to oneself", tasks.TransferSend, `"u2"`, `"u1"`, "to_user_id", "is the sender"},
 		{"a negative keep amount", tasks.WealthEnrol, `"10.00"`, `"-0.01"`, "keep_amount", "is -0.01"},
 		{"no consent version", tasks.WealthEnrol, `"consent_version":"1"`, `"consent_version":""`, "consent_version", "is missing"},
@@ -87,13 +93,26 @@ func TestPayloadsBuiltInGoAreHeldToTheSameRules(t *testing.T) {
 func TestKindsThatProducersMayNotAskForAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "refund", "refund:", "refund:apply ", "Refund:apply", "refund:send", "refund:answer",
-		"transfer:receive", "sweep:chunk", "refund:apply\x00", strings.Repeat("x", 1<<20)} {
+		"recharge:suspend", "transfer:receive", "sweep:chunk", "refund:apply\x00", strings.Repeat("x", 1<<20)} {
 		_, err := tasks.ParseKind(text)
 		expectRefusal(t, err, "kind", "not a kind that producers may ask for")
 	}
 	for _, kind := range tasks.Kinds() {
 		if got, err := tasks.ParseKind(string(kind)); !kind.Internal() && (got != kind || err != nil) {
 			t.Errorf("%s: %s, %v", kind, got, err)
+		}
+	}
+}
+
+func TestSuspensionLivesWithTheOrdersUserAndElseWithItsNumber(t *testing.T) {
+	t.Parallel()
+	for _, p := range []*tasks.Suspension{
+		{OutTradeNo: "RC1", UserID: "u3", RechargeID: "rc1", Cause: tasks.ClosedOrder}, {OutTradeNo: "u3", Cause: tasks.UnknownOrder},
+	} {
+		p.Channel, p.ChannelTxnID, p.Amount, p.OccurredAt = tasks.SourceECNY, "t1", yuan("1.00"), instant
+		request, err := tasks.NewRequest(p, 4, instant)
+		if err != nil || request.Book != tasks.BookOf("u3", 4) || request.Key != "ecny/t1" {
+			t.Errorf("%+v: key %q in book %d, %v", p, request.Key, request.Book, err)
 		}
 	}
 }

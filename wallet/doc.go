@@ -6,6 +6,7 @@
 // Users have two buckets, cash and reward. Neither can be cashed out; reward is spendable and never becomes cash.
 //
 //	recharge:confirm   channel clearing -> user cash
+//	recharge:suspend   channel clearing -> suspense, and a case for a person
 //	reward:grant       promotion -> user reward
 //	payment:capture    user reward | user cash | channel clearing -> merchant payable, once per leg
 //	transfer:send      user cash -> user cash, or user cash -> interbook/<n> and a transfer:receive in book n
@@ -13,7 +14,8 @@
 //
 // # Invariants
 //
-//   - W1 A payment of a channel funds one recharge or one payment leg of the whole ledger, whatever its producers call them.
+//   - W1 A payment of a channel funds one recharge or one payment leg of the whole ledger, or is suspended, whatever its producers call
+//     it. It never does two of these.
 //   - W2 A user's account opens with its first credit; a debit from a user who has no account is refused.
 //   - W3 A payment is captured as a whole or not at all: every leg, or none.
 //   - W4 The balance never pays a line whose kind the policy excludes from it, neither in sum nor in the allocation of the line.
@@ -29,6 +31,9 @@
 // others. See lines.go for how rows and columns both stay exact.
 //
 // # Failures
+//
+// A payment into the balance that no recharge order explains (unknown, closed or expired, of another amount or channel, or paid already)
+// is never credited and never dropped: it stands in suspense until a person gives it back or credits it.
 //
 // A refused payment that has a channel leg leaves the channel's money where it is, outside the books: who captured it at the channel
 // gives it back there. A transfer whose second half has not been applied stands in an interbook account until it is. A merchant that

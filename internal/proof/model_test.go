@@ -55,6 +55,8 @@ func (m *model) apply(payload tasks.Payload) (outcome modelOutcome, due []tasks.
 	switch p := payload.(type) {
 	case *tasks.Recharge:
 		return m.recharge(p), nil
+	case *tasks.Suspension:
+		return m.suspend(p), nil
 	case *tasks.Reward:
 		m.move("promotion/"+p.CampaignID, rewardOf(p.UserID), p.Amount.Fen())
 		return modelApplied, nil
@@ -106,6 +108,16 @@ func (m *model) recharge(p *tasks.Recharge) modelOutcome {
 	}
 	m.used[txn] = true
 	m.move("channel/"+string(p.Channel)+"/clearing", cashOf(p.UserID), p.Amount.Fen())
+	return modelApplied
+}
+
+func (m *model) suspend(p *tasks.Suspension) modelOutcome {
+	txn := string(p.Channel) + p.ChannelTxnID
+	if m.used[txn] {
+		return modelOutcome(tasks.ChannelPaymentUsed)
+	}
+	m.used[txn] = true
+	m.move("channel/"+string(p.Channel)+"/clearing", "suspense/"+string(p.Channel), p.Amount.Fen())
 	return modelApplied
 }
 

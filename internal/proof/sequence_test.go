@@ -231,7 +231,7 @@ GROUP BY name`
 
 const sharedAccountsSQL = `
 SELECT CASE WHEN kind = 'interbook' THEN 'on its way' ELSE name END, sum(balance_fen)::bigint FROM accounts
-WHERE kind IN ('channel_clearing', 'channel_refunding', 'interbook') GROUP BY 1`
+WHERE kind IN ('channel_clearing', 'channel_refunding', 'suspense', 'interbook') GROUP BY 1`
 
 func (j *judged) balances(t *rapid.T, sql string, args ...any) map[string]int64 {
 	rows, err := j.db.Pool.Query(t.Context(), sql, args...)
@@ -285,7 +285,7 @@ func (d drawn) amount(label string, fenMax int64) money.Amount {
 
 func (d drawn) payload() tasks.Payload {
 	user, noon := d.id("u", 5), ledgertest.Noon
-	switch rapid.IntRange(0, 12).Draw(d.T, "kind") { // small numbers are drawn more often
+	switch rapid.IntRange(0, 13).Draw(d.T, "kind") { // small numbers are drawn more often
 	case 0, 1:
 		return d.payment(user)
 	case 2, 3, 4, 5, 6:
@@ -298,6 +298,9 @@ func (d drawn) payload() tasks.Payload {
 	case 7, 8:
 		return &tasks.Recharge{RechargeID: d.id("r", 30), UserID: user, Channel: rapid.SampledFrom(tasks.Channels()).Draw(d.T, "channel"),
 			ChannelTxnID: d.id("t", 40), Amount: d.amount("recharge", 9000), OccurredAt: noon}
+	case 13:
+		return &tasks.Suspension{Channel: rapid.SampledFrom(tasks.Channels()).Draw(d.T, "channel"), ChannelTxnID: d.id("t", 40), OutTradeNo: d.id("n", 5),
+			Amount: d.amount("suspended", 9000), Cause: tasks.UnknownOrder, OccurredAt: noon}
 	case 9:
 		return &tasks.Reward{RewardID: d.id("w", 20), UserID: user, CampaignID: d.j.prefix + "c", Amount: d.amount("reward", 3000), OccurredAt: noon}
 	case 10:

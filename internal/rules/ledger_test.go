@@ -31,12 +31,15 @@ func TestEveryRuleNamesWhatItLooksAt(t *testing.T) {
 	refused := *consented
 	refused.Number, refused.RefundID, refused.Consented, refused.Amount = refund.Number("f2", 2), "f2", false, ledgertest.Yuan("10.00")
 
+	suspended := &tasks.Suspension{Channel: tasks.SourceWeChat, ChannelTxnID: "wx-2", OutTradeNo: "RC1", Amount: ledgertest.Yuan("7.00"),
+		Cause: tasks.UnknownOrder, OccurredAt: ledgertest.Noon}
+
 	early := b.Do(t, ledgertest.Refund("f1", "o1", "ada", "10.00"))
 	if early[0].Fate != ledger.Parked {
 		t.Fatalf("a refund before its payment is %+v, want parked", early[0])
 	}
 	for _, payload := range []tasks.Payload{
-		ledgertest.Recharge("c1", "ada", "200.00"), ledgertest.Reward("w1", "ada", "5.00"), payment, byLine, toBalance, consented, &refused,
+		ledgertest.Recharge("c1", "ada", "200.00"), suspended, ledgertest.Reward("w1", "ada", "5.00"), payment, byLine, toBalance, consented, &refused,
 		ledgertest.Transfer("t1", "ada", neighbour, "10.00"), ledgertest.Transfer("t2", "ada", foreigner, "10.00"),
 		ledgertest.Enrolment("e1", "ada", "50.00"), ledgertest.Enrolment("e2", "ada", "40.00"),
 		&tasks.Sweep{ProductID: "xiaojinku", BusinessDate: "2026-03-02"},
@@ -50,6 +53,7 @@ func TestEveryRuleNamesWhatItLooksAt(t *testing.T) {
 	b.Expect(t, ledger.UserCash(neighbour), "10.00")
 	b.Expect(t, ledger.UserCash(foreigner), "10.00")
 	b.Expect(t, ledger.UserCash("ada"), "40.00")
+	b.Expect(t, ledger.Suspense(tasks.SourceWeChat), "7.00")
 }
 
 // usersOf finds a user who lives in the same book as somebody and one who lives in another.

@@ -11,6 +11,7 @@ import (
 func All() []ledger.Rule {
 	return []ledger.Rule{
 		wallet.RechargeConfirm(),
+		wallet.RechargeSuspend(),
 		wallet.RewardGrant(),
 		wallet.PaymentCapture(),
 		wallet.TransferSend(),

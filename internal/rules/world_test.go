@@ -37,7 +37,7 @@ type world struct {
 	funded   map[ledger.Receipt]bool
 	orders   []*ledger.Order
 	moved    []map[ledger.AccountName]int64 // per book, by our own count
-	held     map[ledger.AccountName]int64   // refunding money of which a person decides
+	held     map[ledger.AccountName]int64   // money in refunding and suspense of which a person decides
 	recharge int64                          // cash that came in, here and below in fen
 	toCash   int64                          // channel parts that became cash
 }
@@ -123,6 +123,9 @@ func (w *world) callChannel(t *rapid.T, order tasks.RefundOrder) {
 func (w *world) read(state *ledger.State, payload tasks.Payload) {
 	switch p := payload.(type) {
 	case *tasks.Recharge:
+		receipt := ledger.Receipt{Channel: p.Channel, TxnID: p.ChannelTxnID}
+		state.PutReceipt(receipt, w.funded[receipt])
+	case *tasks.Suspension:
 		receipt := ledger.Receipt{Channel: p.Channel, TxnID: p.ChannelTxnID}
 		state.PutReceipt(receipt, w.funded[receipt])
 	case *tasks.Payment:
@@ -241,9 +244,10 @@ func (w *world) check(t *rapid.T) {
 		}
 	}
 	for _, source := range tasks.Channels() {
-		name := ledger.ChannelRefunding(source)
-		if got := w.total(func(n ledger.AccountName) bool { return n == name }); got != w.held[name] {
-			t.Fatalf("%s holds %d fen, cases explain %d", name, got, w.held[name])
+		for _, name := range []ledger.AccountName{ledger.ChannelRefunding(source), ledger.Suspense(source)} {
+			if got := w.total(func(n ledger.AccountName) bool { return n == name }); got != w.held[name] {
+				t.Fatalf("%s holds %d fen, cases explain %d", name, got, w.held[name])
+			}
 		}
 	}
 	for waited := range w.parked {
@@ -281,7 +285,10 @@ func drawRequest(t *rapid.T, i int) tasks.Payload {
 	amount := money.FromFen(rapid.Int64Range(1, 10_000).Draw(t, "fen"))
 	id, txn := fmt.Sprintf("id%d", i), fmt.Sprintf("t%d", rapid.IntRange(0, 30).Draw(t, "txn"))
 	order := fmt.Sprintf("o%d", rapid.IntRange(0, 5).Draw(t, "order"))
-	switch rapid.IntRange(0, 9).Draw(t, "kind") {
+	switch rapid.IntRange(0, 10).Draw(t, "kind") {
+	case 10:
+		return &tasks.Suspension{Channel: tasks.SourceWeChat, ChannelTxnID: txn, OutTradeNo: id, Amount: amount, OccurredAt: occurredAt,
+			Cause: rapid.SampledFrom(tasks.SuspensionCauses()).Draw(t, "cause")}
 	case 0, 1:
 		return &tasks.Recharge{RechargeID: id, UserID: user, Channel: tasks.SourceWeChat, ChannelTxnID: txn, Amount: amount, OccurredAt: occurredAt}
 	case 2:
