@@ -139,6 +139,8 @@ var endedOnce = []struct {
 }{
 	{"api_keys", "api_keys_are_only_revoked", newAPIKey("label", "'till 3'"), "revoked_at = now(), revoked_by = 'ada'",
 		"revoked_at = NULL, revoked_by = NULL", "scopes = '{operate}'"},
+	{"recharge_orders", "recharge_orders_are_only_closed", newRechargeOrder("user_id", "'u1'"), "closed_at = now()", "closed_at = NULL",
+		"amount_fen = 1"},
 }
 
 func TestRowsThatEndOnceRefuseEveryOtherChange(t *testing.T) {
@@ -208,7 +210,7 @@ func TestServiceRoleMayOnlyDoWhatTheLedgerDoes(t *testing.T) {
 	t.Parallel()
 	b := openWithHistory(t)
 	var forbidden []string
-	for _, table := range append(slices.Clone(appendOnly), "api_keys", "legs", "order_lines", "subscriptions", "accounts", "books", "enrolments") {
+	for _, table := range append(slices.Clone(appendOnly), "api_keys", "recharge_orders", "legs", "order_lines", "subscriptions", "accounts", "books", "enrolments") {
 		forbidden = append(forbidden, "DELETE FROM "+table, "TRUNCATE "+table, "DROP TABLE "+table, "ALTER TABLE "+table+" DISABLE TRIGGER ALL")
 	}
 	for _, table := range appendOnly {
@@ -217,7 +219,7 @@ func TestServiceRoleMayOnlyDoWhatTheLedgerDoes(t *testing.T) {
 	forbidden = append(forbidden, "INSERT INTO books (book) VALUES (9)", "UPDATE accounts SET name = 'x'", "UPDATE accounts SET guarded = false",
 		"UPDATE accounts SET kind = 'reserve_cash'", "UPDATE legs SET captured_fen = 1", "UPDATE order_lines SET allocated_fen = '{}'",
 		"UPDATE subscriptions SET amount_fen = 1", "TRUNCATE pending", "SET session_replication_role = replica", "CREATE TABLE mine (x int)",
-		newAPIKey("label", "'mine'"), "UPDATE api_keys SET revoked_at = NULL",
+		newAPIKey("label", "'mine'"), "UPDATE api_keys SET revoked_at = NULL", "UPDATE recharge_orders SET amount_fen = 1",
 		"CREATE ROLE friend", "COPY requests TO PROGRAM 'true'")
 	for _, sql := range forbidden {
 		tx, err := b.DB.Pool.Begin(t.Context())
