@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/internal/clock"
@@ -37,6 +38,17 @@ func (c *Channel) WithClock(clock clock.Clock) *Channel {
 	other := *c
 	other.clock = clock
 	return &other
+}
+
+// CertificateExpiry is when the last of the platform certificates ends; false when there is none, because public keys have no end.
+func (c *Channel) CertificateExpiry() (time.Time, bool) {
+	var last time.Time
+	for _, key := range c.keys {
+		if key.certified && key.notAfter.After(last) {
+			last = key.notAfter
+		}
+	}
+	return last, !last.IsZero()
 }
 
 // String names the merchant and shows no key.

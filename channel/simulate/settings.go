@@ -1,0 +1,30 @@
+package simulate
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// WriteSettings writes what a merchant gets from the channel to dir, in the form that package roster reads: the settings as
+// <channel>.json, and the keys in a folder <channel>. Again after keys were rotated, it brings the merchant the new ones: the settings
+// come last and at once, so that a reader sees old or new ones.
+func WriteSettings(dir string, dialect Dialect, baseURL string) error {
+	name := string(dialect.Source())
+	folder := filepath.Join(dir, name)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return fmt.Errorf("write settings of %s: %w", name, err)
+	}
+	settings, err := dialect.MerchantSettings(folder, baseURL)
+	if err != nil {
+		return fmt.Errorf("write settings of %s: %w", name, err)
+	}
+	written := filepath.Join(dir, "."+name+".json.new")
+	if err := os.WriteFile(written, settings, 0o600); err != nil {
+		return fmt.Errorf("write settings of %s: %w", name, err)
+	}
+	if err := os.Rename(written, filepath.Join(dir, name+".json")); err != nil {
+		return fmt.Errorf("write settings of %s: %w", name, err)
+	}
+	return nil
+}
