@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/settled-dev/settled/channel/roster"
 	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/internal/postgres"
 	"github.com/settled-dev/settled/internal/telemetry"
@@ -33,6 +34,7 @@ type host struct {
 	pool     *pgxpool.Pool
 	redis    *redis.Client
 	clock    clock.Timer
+	roster   *roster.Roster // nil until a service asks for it
 
 	apiAddress, metricsAddress string // "" when not served
 

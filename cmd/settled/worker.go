@@ -3,25 +3,20 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"time"
 
-	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/internal/rules"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
 	"github.com/settled-dev/settled/worker"
 )
 
-// channelsSimulated is the value of --channels that answers for all channels, and pays nothing.
-const channelsSimulated = "simulated"
-
 type workerFlags struct {
 	Servers         map[string]int `setting:"SETTLED_WORKER_SERVERS" placeholder:"QUEUE=N;..." help:"asynq servers for each queue, of critical, refunds, sweeps and low; one that is left out is not served here (default critical=1;refunds=4;sweeps=1;low=1)."`
 	Concurrency     int            `setting:"SETTLED_WORKER_CONCURRENCY" default:"64" placeholder:"N" help:"Tasks that one server works on at once, 1 to 1000 (default ${default})."`
 	ShutdownTimeout time.Duration  `name:"shutdown-timeout" setting:"SETTLED_SHUTDOWN_TIMEOUT" default:"10s" placeholder:"DURATION" help:"How long tasks may finish after SIGTERM before they go back to Redis (default ${default})."`
 	PollOnly        bool           `name:"poll-only" setting:"SETTLED_WORKER_POLL_ONLY" help:"Ask Redis again and again instead of waiting inside it: for proxies that refuse blocking commands."`
-	Channels        string         `setting:"SETTLED_CHANNELS" enum:"none,simulated" default:"none" placeholder:"WHICH" help:"Who pays refunds to channels: none, they wait; or simulated, which answers at once and pays nothing (default ${default})."`
+	Channels        string         `setting:"SETTLED_CHANNELS" default:"none" placeholder:"WHICH" help:"Who pays refunds to channels: a directory with their settings; none, they wait; or simulated, which answers at once and pays nothing (default ${default})."`
 }
 
 type workerCommand struct {
@@ -35,9 +30,12 @@ type workerCommand struct {
 func (workerCommand) Help() string {
 	return `Any number of workers may run, and any of them may be killed: what it had in hand is applied by another, once. SIGTERM lets ` +
 		`tasks finish and gives the rest back. A refund's leg that goes back to WeChat Pay, Alipay, UnionPay or digital RMB waits until a ` +
-		`worker has that channel; there are no real ones yet. Example:
+		`worker has that channel. --channels names a directory with the settings of each: wechat.json, and in a folder wechat the keys ` +
+		`that it names. New ones are loaded when the files change, without a restart. "settled simulate channel --dir DIR" fills such ` +
+		`a directory. Example:
 
-    $ settled worker --channels simulated
+    $ settled worker --channels /etc/settled/channels
+    $ settled worker --channels simulated        # nothing is paid
     $ settled worker --servers 'sweeps=2'        # for the night, beside others`
 }
 
@@ -63,8 +61,12 @@ func (h *host) startWorker(ctx context.Context, flags workerFlags) error {
 		return err
 	}
 	h.onClose(books.Close)
+	refunders, err := h.refunders(flags.Channels)
+	if err != nil {
+		return err
+	}
 	config := worker.Config{
-		Ledger: books, Client: client, Pool: h.pool, Redis: h.redis, Refunders: flags.refunders(h.logger), Servers: flags.servers(),
+		Ledger: books, Client: client, Pool: h.pool, Redis: h.redis, Refunders: refunders, Servers: flags.servers(),
 		Concurrency: flags.Concurrency, ShutdownTimeout: flags.ShutdownTimeout, PollOnly: flags.PollOnly,
 		Logger: h.logger, Registerer: h.registry, Clock: h.clock,
 	}
@@ -97,17 +99,4 @@ func (f workerFlags) servers() map[tasks.Queue]int {
 		servers[tasks.Queue(queue)] = count
 	}
 	return servers
-}
-
-func (f workerFlags) refunders(logger *slog.Logger) map[tasks.Source]channel.Refunder {
-	if f.Channels != channelsSimulated {
-		return nil
-	}
-	logger.Warn("channels are simulated: refunds to them are booked as paid, and nothing is paid")
-	simulator := channel.NewSimulator(channel.SimulatorConfig{})
-	refunders := map[tasks.Source]channel.Refunder{}
-	for _, source := range tasks.Channels() {
-		refunders[source] = simulator
-	}
-	return refunders
 }
