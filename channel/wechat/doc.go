@@ -40,7 +40,8 @@
 //   - W1 Nothing of a message is parsed before its signature was verified over the bytes that arrived.
 //   - W2 A message of which any byte of the body or of a signed or looked-up header differs from what was signed is refused.
 //   - W3 An amount is read from a JSON number of digits alone. No float, no exponent, no sign.
-//   - W4 JSON with a repeated key, with more after its end, or with invalid UTF-8 is refused; names are compared exactly (package strictjson).
+//   - W4 JSON with a repeated key, with more after its end, or with invalid UTF-8 is refused; names are compared exactly. Package
+//     strictjson reads it.
 //   - W5 A refund ends only by an answer whose signature verifies. A signature does not cover the request, so an answer of status 200
 //     must also repeat our number, payment and amount: a genuine answer about another refund is not taken for this one's.
 //   - W6 The same end of a refund reads the same in a notice and in every query (C4 of package channel): times are in UTC, and a

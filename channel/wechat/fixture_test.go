@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/settings"
 	"github.com/settled-dev/settled/channel/strictjson"
 )
 
@@ -43,10 +44,10 @@ func openRealNotice(t *testing.T) (realNotice, *Channel, http.Header) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, keys := &settingsReading{}, platformKeys{}
+	s, keys := settingsReading{&settings.Reading{}}, platformKeys{}
 	s.addCertificate(keys, "platform_certificates[0]", certificate)
-	if s.err != nil {
-		t.Fatal(s.err)
+	if err := s.Err(); err != nil {
+		t.Fatal(err)
 	}
 	aead, err := newAEAD([]byte(sample.Key))
 	if err != nil {
