@@ -118,23 +118,61 @@ func TestParkedRequestThatIsRungAgainStaysParkedAndIsToldOnce(t *testing.T) {
 	}
 }
 
-// A refund that names another user's book waits for an order that this book will not see.
+// T76: the order says whose money it is, in whichever book the named user lives.
 func TestRefundOfAnotherUsersOrderNeverMovesMoney(t *testing.T) {
 	t.Parallel()
 	b := ledgertest.Open(t)
 	owner, sameBook, otherBook := userIn(1, 0), userIn(1, 1), userIn(2, 0)
 	ledgertest.Applied(t, b.Do(t, ledgertest.Recharge("r1", owner, "10.00"),
 		ledgertest.Payment("o1", owner, ledgertest.Leg(tasks.SourceCash, "10.00")))...)
-	answers := b.Do(t, ledgertest.Refund("rf1", "o1", sameBook, "10.00"), ledgertest.Refund("rf2", "o1", otherBook, "10.00"))
-	ledgertest.RejectedFor(t, answers[0], tasks.OrderOfAnotherUser)
-	if answers[1].Fate != ledger.Parked {
-		t.Errorf("answer is %+v, want parked", answers[1])
+	for _, answer := range b.Do(t, ledgertest.Refund("rf1", "o1", sameBook, "10.00"), ledgertest.Refund("rf2", "o1", otherBook, "10.00")) {
+		ledgertest.RejectedFor(t, answer, tasks.OrderOfAnotherUser)
 	}
-	b.Settle(t)
 	for _, user := range []string{owner, sameBook, otherBook} {
 		b.Expect(t, ledger.UserCash(user), "0.00")
 	}
 	b.Expect(t, ledger.MerchantPayable("m1"), "10.00")
+}
+
+// A payment's key is asked of one book only, so it need not be decided for a refund in another book to be hopeless.
+func TestRefundOfAnotherBooksUndecidedPaymentIsRejected(t *testing.T) {
+	t.Parallel()
+	b := ledgertest.Open(t)
+	payment := ledgertest.Payment("o1", userIn(1, 0), ledgertest.Leg(tasks.SourceCash, "10.00"))
+	receipts := b.Accept(t, payment, ledgertest.Refund("rf1", "o1", userIn(2, 0), "1.00"),
+		ledgertest.Refund("rf2", "o1", userIn(2, 1), "1.00"), ledgertest.Refund("rf3", "o2", userIn(2, 0), "1.00"))
+	answers := b.Apply(t, receipts[1:]...)
+	ledgertest.RejectedFor(t, answers[0], tasks.OrderOfAnotherUser)
+	ledgertest.RejectedFor(t, answers[1], tasks.OrderOfAnotherUser)
+	if answers[2].Fate != ledger.Parked {
+		t.Errorf("a refund whose payment was not asked for is %+v, want parked", answers[2])
+	}
+}
+
+func TestRefundThatCameBeforeAnotherBooksPaymentIsWokenAndRejected(t *testing.T) {
+	t.Parallel()
+	b := ledgertest.Open(t)
+	owner, stranger := userIn(1, 0), userIn(2, 0)
+	early := b.Accept(t, ledgertest.Refund("rf1", "o1", stranger, "1.00"), ledgertest.Refund("rf2", "o1", owner, "1.00"),
+		ledgertest.Refund("rf3", "o2", stranger, "1.00"))
+	if diff := cmp.Diff([]ledger.Fate{ledger.Parked, ledger.Parked, ledger.Parked}, fates(b.Apply(t, early...))); diff != "" {
+		t.Fatalf("fates (-want +got):\n%s", diff)
+	}
+	if n, err := b.Ledger.WakeStranded(t.Context()); n != 0 || err != nil {
+		t.Fatalf("%d woken before any payment, %v", n, err)
+	}
+	b.Accept(t, ledgertest.Payment("o1", owner, ledgertest.Leg(tasks.SourceCash, "10.00")))
+	if n, err := b.Ledger.WakeStranded(t.Context()); n != 1 || err != nil {
+		t.Fatalf("%d woken, want the stranger's refund alone, %v", n, err)
+	}
+	due, err := b.Ledger.ClaimDue(t.Context(), 10)
+	if err != nil || len(due) != 1 || due[0].ID != early[0].ID {
+		t.Fatalf("due are %+v, %v", due, err)
+	}
+	ledgertest.RejectedFor(t, b.Apply(t, early[0])[0], tasks.OrderOfAnotherUser)
+	if n, err := b.Ledger.WakeStranded(t.Context()); n != 0 || err != nil {
+		t.Errorf("%d woken again, %v", n, err)
+	}
 }
 
 func TestRefundWhosePaymentNeverComesWaitsForAPerson(t *testing.T) {

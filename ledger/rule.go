@@ -102,6 +102,8 @@ type Decision struct {
 	reason   tasks.Reason
 	detail   string
 	waitsFor string
+	// elsewhere replaces a decision to park when what it waits for was asked of another book. Nil: it parks all the same.
+	elsewhere *Decision
 
 	Transfers     []Transfer
 	Opens         []*Account // opened even if nothing is moved to them
@@ -124,8 +126,16 @@ func Reject(reason tasks.Reason, detail string) Decision {
 	return Decision{verdict: verdictReject, reason: reason, detail: detail}
 }
 
-// Park waits until another request's decision wakes waitsFor.
+// Park waits until another request of this book wakes waitsFor, which names that request: its kind, a slash, its key.
 func Park(waitsFor string) Decision { return Decision{verdict: verdictPark, waitsFor: waitsFor} }
+
+// OrElsewhere rejects instead of parking when the awaited request was asked of another book: a key is asked of one book only, so it
+// will never be decided in this one.
+func (d Decision) OrElsewhere(reason tasks.Reason, detail string) Decision {
+	instead := Reject(reason, detail)
+	d.elsewhere = &instead
+	return d
+}
 
 // Applied says whether the decision applies its request.
 func (d Decision) Applied() bool { return d.verdict == verdictApply }

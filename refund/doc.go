@@ -22,7 +22,7 @@
 //   - R4 A line gives back at most what was paid for it. A refund of a line reverses the line's allocation: its legs in proportion to
 //     what each still holds of the line.
 //   - R5 A refund number is made from the refund and the leg, is stored before the channel is called (I10), and never changes.
-//   - R6 The order says whose money it is. A refund that names another user is refused.
+//   - R6 The order says whose money it is. A refund that names another user is refused, in whichever book that user lives.
 //
 // # Splits
 //

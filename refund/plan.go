@@ -91,7 +91,7 @@ func destination(source tasks.Source, to tasks.RefundTarget) Destination {
 
 func refuse(order *ledger.Order, refund *tasks.Refund) *Refusal {
 	if order.UserID != refund.UserID {
-		return &Refusal{tasks.OrderOfAnotherUser, "order " + order.ID + " is not of user " + refund.UserID}
+		return notOfUser(refund)
 	}
 	if remaining := order.Remaining(); refund.Amount.Cmp(remaining) > 0 {
 		return &Refusal{tasks.ExceedsRefundable, tooMuch("order "+order.ID, refund.Amount, remaining)}
@@ -106,6 +106,10 @@ func refuse(order *ledger.Order, refund *tasks.Refund) *Refusal {
 		}
 	}
 	return nil
+}
+
+func notOfUser(refund *tasks.Refund) *Refusal {
+	return &Refusal{tasks.OrderOfAnotherUser, "order " + refund.OrderID + " is not of user " + refund.UserID}
 }
 
 func tooMuch(what string, asked, remaining money.Amount) string {

@@ -26,8 +26,8 @@ const (
 	epochTimeout = 5 * time.Minute
 	// relayPauseMax is the longest pause after failed rounds.
 	relayPauseMax = 10 * time.Second
-	// buryInterval is how often parked requests are looked at; they wait for hours.
-	buryInterval = time.Minute
+	// parkedInterval is how often parked requests are looked at; they wait for hours.
+	parkedInterval = time.Minute
 )
 
 // epochKey stands in Redis as long as Redis keeps what it was given. When it is missing, the rings are gone too.
@@ -44,7 +44,7 @@ type relay struct {
 	clock    clock.Timer
 	metrics  *metrics
 	logger   *slog.Logger
-	nextBury time.Time
+	nextLook time.Time // at parked requests
 }
 
 // run rings until ctx ends. It pauses only when nothing is due, or when a round failed: longer each time, so that it never spins.
@@ -85,7 +85,7 @@ func (r *relay) round(ctx context.Context) (int, error) {
 	if wiped {
 		r.startEpoch(ctx)
 	}
-	r.buryUnwoken(ctx)
+	r.lookAtParked(ctx)
 	// A worker that stops still rings for what it has claimed: nobody else would for half a minute.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), relayTimeout)
 	defer cancel()
@@ -155,15 +155,19 @@ func publishQueues(ctx context.Context, client redis.UniversalClient) error {
 	return nil
 }
 
-// buryUnwoken makes parked requests dead that have waited as long as the policy allows. When it fails, ringing goes on.
-func (r *relay) buryUnwoken(ctx context.Context) {
+// lookAtParked wakes parked requests that no batch of their book will wake, and makes those dead that have waited as long as the policy
+// allows. When it fails, ringing goes on.
+func (r *relay) lookAtParked(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
 	defer cancel()
 	now := r.clock.Now()
-	if now.Before(r.nextBury) {
+	if now.Before(r.nextLook) {
 		return
 	}
-	r.nextBury = now.Add(buryInterval)
+	r.nextLook = now.Add(parkedInterval)
+	if _, err := r.ledger.WakeStranded(ctx); err != nil {
+		r.warn(ctx, "cannot wake parked requests, will try again", err)
+	}
 	policy, _, err := r.reader.Policy(ctx)
 	var buried int64
 	if err == nil {

@@ -212,8 +212,30 @@ func TestParkedRequestsAreBuriedInTheEnd(t *testing.T) {
 	if _, err := s.db.Owner.Exec(t.Context(), "UPDATE pending SET accepted_at = accepted_at - interval '73 hours'"); err != nil {
 		t.Fatal(err)
 	}
-	w.relay.buryUnwoken(t.Context())
+	w.relay.lookAtParked(t.Context())
 	if got := s.count(t, "SELECT count(*) FROM pending WHERE state = 'dead'"); got != 1 {
 		t.Errorf("%d requests are dead, want the parked one", got)
+	}
+}
+
+// Only the relay hears that what a request waits for was asked of another book after it had been parked.
+func TestRefundThatCameBeforeAStrangersPaymentIsRejected(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	w := s.startWorker(t, func(c *Config) { c.RelayInterval = -1 }) // the test calls the relay itself
+	owner, stranger := "u1", "u2"
+	if tasks.BookOf(owner, s.client.Books()) == tasks.BookOf(stranger, s.client.Books()) {
+		t.Fatal("both live in one book; choose others")
+	}
+	s.accept(t, &tasks.Refund{RefundID: "f1", OrderID: "o1", UserID: stranger, Amount: fen(100), OccurredAt: noon})
+	eventually(t, "it is parked", func() bool { return s.count(t, "SELECT count(*) FROM pending WHERE state = 'parked'") == 1 })
+	s.accept(t, &tasks.Payment{OrderID: "o1", UserID: owner, MerchantID: "m1", OccurredAt: noon,
+		Legs: []tasks.Leg{{Source: tasks.SourceWeChat, Amount: fen(100), ChannelTxnID: "t1"}}})
+	if _, err := w.relay.round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "both are decided", func() bool { return s.pending(t) == 0 })
+	if got := s.count(t, "SELECT count(*) FROM outcomes WHERE reason = 'order_of_another_user'"); got != 1 {
+		t.Errorf("%d refunds are rejected, want one", got)
 	}
 }

@@ -24,7 +24,7 @@ const (
 // playMorning gives users what they will spend: what channels and campaigns have gathered over night comes in bulk.
 func (r *run) playMorning(ctx context.Context) error {
 	r.screen.title(fmt.Sprintf("A day: %s users, %s requests", grouped(r.config.Users), grouped(r.config.Requests)))
-	r.plan = NewPlan(PlanConfig{Seed: r.config.Seed, Users: r.config.Users, Requests: r.config.Requests, Books: r.client.Books(),
+	r.plan = NewPlan(PlanConfig{Seed: r.config.Seed, Users: r.config.Users, Requests: r.config.Requests,
 		Date: r.today})
 	r.screen.line("  seed %d; %d producers ask through the Go client; %d worker processes apply", r.config.Seed, producersCount,
 		len(r.workers))

@@ -15,7 +15,6 @@ type PlanConfig struct {
 	Seed     uint64
 	Users    int
 	Requests int       // how often producers ask, repeats and conflicts included
-	Books    int       // of the ledger: it decides who can see whose order
 	Date     time.Time // a moment of the day, in Shanghai's calendar
 }
 

@@ -18,7 +18,7 @@ import (
 var date = time.Date(2026, 3, 2, 12, 0, 0, 0, clock.Shanghai)
 
 func smallPlan(seed uint64) *Plan {
-	return NewPlan(PlanConfig{Seed: seed, Users: 1_000, Requests: 20_000, Books: 4, Date: date})
+	return NewPlan(PlanConfig{Seed: seed, Users: 1_000, Requests: 20_000, Date: date})
 }
 
 // turns lists a plan's turns.

@@ -46,7 +46,7 @@ func applyPending(t *testing.T, books *ledgertest.Books) {
 func playedDay(t *testing.T) (*Record, *ledgertest.Books) {
 	t.Helper()
 	books := ledgertest.Open(t)
-	plan := NewPlan(PlanConfig{Seed: 11, Users: 50, Requests: 600, Books: books.Client.Books(), Date: date})
+	plan := NewPlan(PlanConfig{Seed: 11, Users: 50, Requests: 600, Date: date})
 	asking := &producers{client: books.Client, record: NewRecord(), clock: clock.System}
 	for _, scenes := range [][]Scene{plan.Morning, plan.Day} {
 		if err := asking.play(t.Context(), scenes); err != nil {

@@ -292,7 +292,7 @@ func (p *planner) racingRefunds() Scene {
 	return scene
 }
 
-// strangersRefund asks for another user's order. In the owner's book it is refused; in another book the order is not known.
+// strangersRefund asks for another user's order.
 func (p *planner) strangersRefund() Scene {
 	o := p.oddOrder()
 	if o == nil {
@@ -304,11 +304,7 @@ func (p *planner) strangersRefund() Scene {
 		return scene
 	}
 	ask.Payload.(*tasks.Refund).UserID = stranger
-	if tasks.BookOf(stranger, p.config.Books) == tasks.BookOf(o.userID, p.config.Books) {
-		ask.rejected(tasks.OrderOfAnotherUser)
-	} else {
-		ask.parked()
-	}
+	ask.rejected(tasks.OrderOfAnotherUser)
 	return scene
 }
 

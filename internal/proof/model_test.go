@@ -11,8 +11,9 @@ import (
 // code that it judges but the payloads, and is written to be read rather than to be fast. Amounts are fen.
 type model struct {
 	split    tasks.RefundSplit
-	balances map[string]int64 // over all books
-	opened   map[string]bool  // users' accounts
+	balances map[string]int64  // over all books
+	opened   map[string]bool   // users' accounts
+	payers   map[string]string // by order; whoever was first to ask to pay it, decided or not
 	orders   map[string]*modelOrder
 	waiting  map[string][]tasks.Payload // refunds, by their order
 	used     map[string]bool            // payments of channels
@@ -37,7 +38,7 @@ const (
 )
 
 func newModel(split tasks.RefundSplit) *model {
-	return &model{split: split, balances: map[string]int64{}, opened: map[string]bool{}, orders: map[string]*modelOrder{},
+	return &model{split: split, balances: map[string]int64{}, opened: map[string]bool{}, payers: map[string]string{}, orders: map[string]*modelOrder{},
 		waiting: map[string][]tasks.Payload{}, used: map[string]bool{}, keeps: map[string]modelKeep{}, swept: map[string]bool{}}
 }
 
@@ -161,9 +162,11 @@ func (m *model) pay(p *tasks.Payment) modelOutcome {
 }
 
 func (m *model) refund(p *tasks.Refund) (modelOutcome, []tasks.Payload) {
-	order := m.orders[p.OrderID]
-	// An order is seen from its own book only.
-	if order == nil || tasks.BookOf(order.user, 4) != tasks.BookOf(p.UserID, 4) {
+	order, payer := m.orders[p.OrderID], m.payers[p.OrderID]
+	if payer != "" && tasks.BookOf(payer, 4) != tasks.BookOf(p.UserID, 4) {
+		return modelOutcome(tasks.OrderOfAnotherUser), nil
+	}
+	if order == nil {
 		if !slices.Contains(m.waiting[p.OrderID], tasks.Payload(p)) {
 			m.waiting[p.OrderID] = append(m.waiting[p.OrderID], p)
 		}

@@ -120,6 +120,9 @@ func (j *judged) ask(t *rapid.T, payloads ...tasks.Payload) {
 			want = tasks.Conflicting
 		default:
 			j.asked[name] = payloads[i]
+			if payment, ok := payloads[i].(*tasks.Payment); ok {
+				j.model.payers[payment.OrderID] = payment.UserID
+			}
 		}
 		if item.Err != nil || item.Receipt.Status != want {
 			t.Fatalf("%s %+v: %+v, want %s", name, payloads[i], item, want)
