@@ -24,25 +24,30 @@ func ParsePayload(kind Kind, raw []byte) (Payload, error) {
 	if !ok {
 		return nil, &FieldError{Field: "kind", Problem: "is " + quote(string(kind)), Allowed: "a known kind"}
 	}
-	if len(raw) > PayloadBytesMax {
-		return nil, &FieldError{Field: "payload", Problem: fmt.Sprintf("has %d bytes", len(raw)),
-			Allowed: fmt.Sprintf("up to %d bytes", PayloadBytesMax)}
-	}
-	if !utf8.Valid(raw) {
-		return nil, &FieldError{Field: "payload", Problem: "is not valid UTF-8", Allowed: "a JSON object in UTF-8"}
-	}
-	object, err := parseObject(raw)
-	if err != nil {
-		return nil, err
-	}
-	if err := takeVersion(object); err != nil {
-		return nil, err
-	}
 	payload := facts.blank()
-	if err := assignObject("", object, reflect.ValueOf(payload).Elem()); err != nil {
+	if err := readObject(raw, payload); err != nil {
 		return nil, err
 	}
 	return payload, Validate(payload)
+}
+
+// readObject reads a JSON object strictly into the struct that shape points to. It does not look at what the values mean.
+func readObject(raw []byte, shape any) error {
+	if len(raw) > PayloadBytesMax {
+		return &FieldError{Field: "payload", Problem: fmt.Sprintf("has %d bytes", len(raw)),
+			Allowed: fmt.Sprintf("up to %d bytes", PayloadBytesMax)}
+	}
+	if !utf8.Valid(raw) {
+		return &FieldError{Field: "payload", Problem: "is not valid UTF-8", Allowed: "a JSON object in UTF-8"}
+	}
+	object, err := parseObject(raw)
+	if err != nil {
+		return err
+	}
+	if err := takeVersion(object); err != nil {
+		return err
+	}
+	return assignObject("", object, reflect.ValueOf(shape).Elem())
 }
 
 // Validate refuses a payload whose fields are not allowed, with a *FieldError, and puts it into canonical form.

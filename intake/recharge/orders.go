@@ -1,0 +1,171 @@
+package recharge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/settled-dev/settled/internal/clock"
+	"github.com/settled-dev/settled/money"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// How long an order is open. The shortest leaves a payer time; the longest is as long as channels keep an unpaid order.
+const (
+	ExpiresAfterDefault = 2 * time.Hour
+	ExpiresAfterMin     = time.Minute
+	ExpiresAfterMax     = 24 * time.Hour
+)
+
+var (
+	// ErrNotFound says that no order has that id or number.
+	ErrNotFound = errors.New("no such recharge order")
+	// ErrPaid says that an order cannot be closed because it is paid.
+	ErrPaid = errors.New("the recharge order is paid")
+)
+
+// ConflictError says that a recharge id was used before, for another order.
+type ConflictError struct {
+	Stored Order
+	Fields []tasks.Diff // what differs
+}
+
+// Error implements error.
+func (e *ConflictError) Error() string {
+	text := fmt.Sprintf("recharge order %q was opened before with other content:", e.Stored.RechargeID)
+	for _, diff := range e.Fields {
+		text += fmt.Sprintf(" %s was %s, now %s;", diff.Field, diff.Stored, diff.Asked)
+	}
+	return text[:len(text)-1]
+}
+
+// Orders stores recharge orders. It may be used by many goroutines and processes at once, and holds nothing that must be closed.
+type Orders struct {
+	pool  *pgxpool.Pool
+	books int
+	clock clock.Clock
+}
+
+// NewOrders makes a store over a pool that the caller owns, of a ledger with that many books. The clock dates orders.
+func NewOrders(pool *pgxpool.Pool, books int, clock clock.Clock) *Orders {
+	return &Orders{pool: pool, books: books, clock: clock}
+}
+
+// openOrderSQL leaves an order alone that exists. It names no constraint: of two that insert one id at once, the second may meet either
+// unique index of it first.
+const openOrderSQL = `
+INSERT INTO recharge_orders (book, recharge_id, user_id, channel, amount_fen, out_trade_no, producer, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT DO NOTHING`
+
+// Open stores an order for a producer and gives it its number. It may be called twice and at once: the same content is the same order,
+// and opened says who was first. It locks nothing that others wait for. It returns a *tasks.FieldError for what is not allowed, and a
+// *ConflictError when the id was used for another order, or by another producer.
+func (o *Orders) Open(ctx context.Context, producer string, asked tasks.RechargeOrder) (order Order, opened bool, err error) {
+	if err := tasks.CheckProducer(producer); err != nil {
+		return Order{}, false, err
+	}
+	if err := asked.Validate(); err != nil {
+		return Order{}, false, err
+	}
+	now := o.clock.Now().UTC().Truncate(time.Microsecond) // what PostgreSQL keeps
+	order = Order{RechargeID: asked.RechargeID, UserID: asked.UserID, Channel: asked.Channel, Amount: asked.Amount, OutTradeNo: newNumber(),
+		State: StateOpen, CreatedAt: now, ExpiresAt: asked.ExpiresAt, Producer: producer}
+	if asked.ExpiresAt.IsZero() {
+		order.ExpiresAt = now.Add(ExpiresAfterDefault)
+	}
+	refused := checkExpiry(now, order.ExpiresAt)
+	if refused == nil {
+		if opened, err = o.insert(ctx, order); err != nil || opened {
+			return order, opened, err
+		}
+	}
+	// An order of the past may be asked for again after its time: only a new one must expire in the future.
+	stored, err := o.Find(ctx, asked.RechargeID)
+	switch {
+	case errors.Is(err, ErrNotFound) && refused != nil:
+		return Order{}, false, refused
+	case err != nil:
+		return Order{}, false, fmt.Errorf("open recharge order %q: %w", asked.RechargeID, err)
+	}
+	if diffs := stored.differences(producer, asked); diffs != nil {
+		return Order{}, false, &ConflictError{Stored: stored, Fields: diffs}
+	}
+	return stored, false, nil
+}
+
+// checkExpiry returns a *tasks.FieldError as an error, or nil.
+func checkExpiry(now, expiresAt time.Time) error {
+	if after := expiresAt.Sub(now); after < ExpiresAfterMin || after > ExpiresAfterMax {
+		return &tasks.FieldError{Field: "expires_at", Problem: "is " + wireTime(expiresAt),
+			Allowed: fmt.Sprintf("a time of RFC 3339, %s to %s from now, or no such field", ExpiresAfterMin, ExpiresAfterMax)}
+	}
+	return nil
+}
+
+func (o *Orders) insert(ctx context.Context, order Order) (bool, error) {
+	tag, err := o.pool.Exec(ctx, openOrderSQL, tasks.BookOf(order.UserID, o.books), order.RechargeID, order.UserID, order.Channel,
+		order.Amount.Fen(), order.OutTradeNo, order.Producer, order.CreatedAt, order.ExpiresAt)
+	if err != nil {
+		return false, fmt.Errorf("store recharge order %q: %w", order.RechargeID, err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+// closeOrderSQL locks the one order.
+const closeOrderSQL = `
+UPDATE recharge_orders o
+SET closed_at = $2
+WHERE o.recharge_id = $1 AND o.closed_at IS NULL
+  AND NOT EXISTS (SELECT FROM requests r WHERE r.kind = 'recharge:confirm' AND r.key = o.recharge_id)`
+
+// Close ends an order that is not paid: payments made from now on are not credited. Closing it twice changes nothing. It returns
+// ErrNotFound, or ErrPaid with the order.
+func (o *Orders) Close(ctx context.Context, rechargeID string) (Order, error) {
+	if _, err := o.pool.Exec(ctx, closeOrderSQL, rechargeID, o.clock.Now()); err != nil {
+		return Order{}, fmt.Errorf("close recharge order %q: %w", rechargeID, err)
+	}
+	order, err := o.Find(ctx, rechargeID)
+	if err == nil && order.State == StatePaid {
+		return order, fmt.Errorf("close recharge order %q: %w", rechargeID, ErrPaid)
+	}
+	return order, err
+}
+
+const findOrderSQL = `
+SELECT o.recharge_id, o.user_id, o.channel, o.amount_fen, o.out_trade_no, o.producer, o.created_at, o.expires_at, o.closed_at,
+       coalesce(paid.payload ->> 'channel_txn_id', '')
+FROM recharge_orders o
+LEFT JOIN requests paid ON paid.kind = 'recharge:confirm' AND paid.key = o.recharge_id
+WHERE o.recharge_id = $1`
+
+// Find finds an order by its id. It returns ErrNotFound.
+func (o *Orders) Find(ctx context.Context, rechargeID string) (Order, error) {
+	var order Order
+	var fen int64
+	err := o.pool.QueryRow(ctx, findOrderSQL, rechargeID).Scan(&order.RechargeID, &order.UserID, &order.Channel, &fen, &order.OutTradeNo,
+		&order.Producer, &order.CreatedAt, &order.ExpiresAt, &order.ClosedAt, &order.ChannelTxnID)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return Order{}, fmt.Errorf("recharge order %q: %w", rechargeID, ErrNotFound)
+	case err != nil:
+		return Order{}, fmt.Errorf("find recharge order %q: %w", rechargeID, err)
+	}
+	order.Amount = money.FromFen(fen)
+	return o.complete(order), nil
+}
+
+// complete adds what is not stored, and puts times into one zone.
+func (o *Orders) complete(order Order) Order {
+	order.CreatedAt, order.ExpiresAt = order.CreatedAt.UTC(), order.ExpiresAt.UTC()
+	if order.ClosedAt != nil {
+		closedAt := order.ClosedAt.UTC()
+		order.ClosedAt = &closedAt
+	}
+	order.State = order.stateAt(o.clock.Now())
+	return order
+}

@@ -1,0 +1,44 @@
+package tasks
+
+import (
+	"time"
+
+	"github.com/settled-dev/settled/money"
+)
+
+// RechargeOrder is what a producer says of a payment that a user is about to make into the balance. It is no request: it moves nothing.
+// What pays it is a Recharge under the same recharge id.
+type RechargeOrder struct {
+	RechargeID string       `json:"recharge_id"`
+	UserID     string       `json:"user_id"`
+	Channel    Source       `json:"channel"`
+	Amount     money.Amount `json:"amount"`
+	ExpiresAt  time.Time    `json:"expires_at,omitempty"` // zero: whoever opens it decides
+}
+
+// ParseRechargeOrder reads an order's JSON object, as strictly as ParsePayload reads a request's. It returns a *FieldError.
+func ParseRechargeOrder(raw []byte) (RechargeOrder, error) {
+	var order RechargeOrder
+	if err := readObject(raw, &order); err != nil {
+		return RechargeOrder{}, err
+	}
+	return order, order.Validate()
+}
+
+// Validate refuses an order whose fields are not allowed, with a *FieldError, and puts it into canonical form.
+func (o *RechargeOrder) Validate() error {
+	var check fieldCheck
+	check.id("recharge_id", o.RechargeID)
+	check.id("user_id", o.UserID)
+	oneOf(&check, "channel", o.Channel, Channels()...)
+	check.positive("amount", o.Amount)
+	check.inRange("amount", o.Amount)
+	if !o.ExpiresAt.IsZero() {
+		o.ExpiresAt = canonicalTime(o.ExpiresAt)
+		check.eventTime("expires_at", o.ExpiresAt)
+	}
+	if check.err != nil {
+		return check.err
+	}
+	return nil
+}
