@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/settled-dev/settled/intake/access"
+	"github.com/settled-dev/settled/intake/recharge"
 	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/internal/postgres"
 	"github.com/settled-dev/settled/ledger"
@@ -29,6 +30,8 @@ type Config struct {
 	Client *tasks.Client
 	// Reader looks requests and balances up. Required.
 	Reader *ledger.Reader
+	// Recharges keeps recharge orders. Required.
+	Recharges *recharge.Orders
 	// Access lets calls in by their API keys. Required: there is no API without keys.
 	Access *access.Guard
 	// Registerer takes the API's metrics. Defaults to none.
@@ -74,6 +77,7 @@ func NewAPI(config Config) *API {
 	describeKeys(routes.OpenAPI())
 	routes.UseMiddleware(a.guard)
 	a.registerAccept(routes)
+	a.registerRechargeOrders(routes)
 	a.registerLookups(routes)
 	return a
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/settled-dev/settled/intake"
 	"github.com/settled-dev/settled/intake/access"
 	"github.com/settled-dev/settled/intake/access/accesstest"
+	recharges "github.com/settled-dev/settled/intake/recharge"
+	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/internal/postgres/pgtest"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/ledger/ledgertest"
@@ -39,7 +41,8 @@ func openOn(t *testing.T, db *pgtest.Database) door {
 	t.Helper()
 	d := door{Books: ledgertest.OpenOn(t, db), registry: prometheus.NewPedanticRegistry()}
 	server := httptest.NewServer(intake.NewAPI(intake.Config{Client: d.Client, Reader: d.Reader,
-		Access: access.NewGuard(access.Config{Pool: db.Pool, Registerer: d.registry}), Registerer: d.registry}))
+		Access:    access.NewGuard(access.Config{Pool: db.Pool, Registerer: d.registry}),
+		Recharges: recharges.NewOrders(db.Pool, d.Client.Books(), clock.System), Registerer: d.registry}))
 	t.Cleanup(server.Close)
 	d.url, d.token = server.URL, accesstest.Key(t, db, "test", access.Admin)
 	return d

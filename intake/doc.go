@@ -3,10 +3,13 @@
 //
 // # Routes
 //
-//	POST /v1/requests/{kind}          accept one request of a kind, such as refund:apply
-//	GET  /v1/requests/{kind}/{key}    one request: payload, outcome, transfers, timeline
-//	GET  /v1/users/{user_id}/balances a user's balances, now or ?at= a time
-//	GET  /openapi.json                the description of all this, made from the code (also .yaml)
+//	POST /v1/requests/{kind}                      accept one request of a kind, such as refund:apply
+//	GET  /v1/requests/{kind}/{key}                one request: payload, outcome, transfers, timeline
+//	POST /v1/recharge-orders                      open a recharge order
+//	GET  /v1/recharge-orders/{recharge_id}        one order: its number at the channel, and whether it is paid
+//	POST /v1/recharge-orders/{recharge_id}/close  close one that is not paid
+//	GET  /v1/users/{user_id}/balances             a user's balances, now or ?at= a time
+//	GET  /openapi.json                            the description of all this, made from the code (also .yaml)
 //
 // # Answers to a request
 //

@@ -113,13 +113,18 @@ func hideForeign(principal access.Principal, receipt tasks.Receipt) tasks.Receip
 	if principal.Owns(receipt.Producer) {
 		return receipt
 	}
-	receipt.Outcome = nil
-	fields := make([]tasks.Diff, len(receipt.Fields))
-	for i, field := range receipt.Fields {
-		fields[i] = tasks.Diff{Field: field.Field, Asked: field.Asked}
-	}
-	if receipt.Fields != nil {
-		receipt.Fields = fields
-	}
+	receipt.Outcome, receipt.Fields = nil, hideStored(principal, receipt.Producer, receipt.Fields)
 	return receipt
+}
+
+// hideStored removes from the fields of a conflict what is stored, unless it is the principal's own.
+func hideStored(principal access.Principal, producer string, fields []tasks.Diff) []tasks.Diff {
+	if principal.Owns(producer) || fields == nil {
+		return fields
+	}
+	hidden := make([]tasks.Diff, len(fields))
+	for i, field := range fields {
+		hidden[i] = tasks.Diff{Field: field.Field, Asked: field.Asked}
+	}
+	return hidden
 }

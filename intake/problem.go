@@ -10,7 +10,7 @@ import (
 
 // Problem is the body of every refusal: a problem of RFC 9457 with members of our own.
 type Problem struct {
-	Type   string `json:"type" doc:"What kind of problem this is: urn:settled:problem: and one of refused, conflict, not-found, unauthenticated, forbidden, too-much, unavailable, internal."`
+	Type   string `json:"type" doc:"What kind of problem this is: urn:settled:problem: and one of refused, conflict, state, not-found, unauthenticated, forbidden, too-much, unavailable, internal."`
 	Title  string `json:"title" doc:"The same as a sentence; it does not vary."`
 	Status int    `json:"status" doc:"The HTTP status."`
 	Detail string `json:"detail" doc:"What happened this time."`
@@ -34,6 +34,7 @@ type FieldProblem struct {
 const (
 	problemRefused     = "urn:settled:problem:refused"
 	problemConflict    = "urn:settled:problem:conflict"
+	problemState       = "urn:settled:problem:state"
 	problemNotFound    = "urn:settled:problem:not-found"
 	problemUnavailable = "urn:settled:problem:unavailable"
 	problemInternal    = "urn:settled:problem:internal"
@@ -87,6 +88,10 @@ func notJSON() *Problem {
 func conflict(receipt tasks.Receipt) *Problem {
 	return &Problem{Type: problemConflict, Title: "The key was used before with other content", Status: http.StatusConflict,
 		Detail: (&tasks.ConflictError{Receipt: receipt}).Error(), ID: receipt.ID.String(), Fields: receipt.Fields}
+}
+
+func wrongState(detail string) *Problem {
+	return &Problem{Type: problemState, Title: "What was asked is no longer possible", Status: http.StatusConflict, Detail: detail}
 }
 
 func notFound(detail string) *Problem {

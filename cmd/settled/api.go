@@ -7,6 +7,7 @@ import (
 
 	"github.com/settled-dev/settled/intake"
 	"github.com/settled-dev/settled/intake/access"
+	"github.com/settled-dev/settled/intake/recharge"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -78,8 +79,8 @@ func (h *host) startAPI(ctx context.Context, flags apiFlags) error {
 	}
 	h.onClose(client.Close)
 	guard := access.NewGuard(access.Config{Pool: h.pool, Rate: float64(flags.Rate), Burst: flags.Burst, Registerer: h.registry, Clock: h.clock})
-	api := intake.NewAPI(intake.Config{Client: client, Reader: ledger.NewReader(h.pool), Access: guard, Registerer: h.registry,
-		Logger: h.logger, Clock: h.clock, Version: version()})
+	api := intake.NewAPI(intake.Config{Client: client, Reader: ledger.NewReader(h.pool), Access: guard,
+		Recharges: recharge.NewOrders(h.pool, client.Books(), h.clock), Registerer: h.registry, Logger: h.logger, Clock: h.clock, Version: version()})
 	listener, err := listen(ctx, "SETTLED_LISTEN", flags.Listen)
 	if err != nil {
 		return err
