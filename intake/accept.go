@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -17,9 +15,6 @@ import (
 	"github.com/settled-dev/settled/tasks"
 )
 
-// drainedBytesMax is how much of an overlong body is read and dropped before the connection is.
-const drainedBytesMax = 32 << 20
-
 // acceptInput is a request's body as it came: tasks.ParsePayload reads it, more strictly than a schema can say.
 type acceptInput struct {
 	body    []byte
@@ -28,21 +23,7 @@ type acceptInput struct {
 
 // Resolve reads the body; huma calls it before the handler. It never holds more than the largest request.
 func (in *acceptInput) Resolve(ctx huma.Context) []error {
-	mediaType, _, err := mime.ParseMediaType(ctx.Header("Content-Type"))
-	if err != nil || mediaType != "application/json" && !strings.HasSuffix(mediaType, "+json") {
-		in.problem = notJSON()
-		return nil
-	}
-	in.body, err = io.ReadAll(io.LimitReader(ctx.BodyReader(), tasks.PayloadBytesMax+1))
-	switch {
-	case err != nil:
-		in.problem = refused(&tasks.FieldError{Field: "payload", Problem: "ended before it was complete", Allowed: "one JSON object"})
-		in.problem.Status = http.StatusBadRequest
-	case len(in.body) > tasks.PayloadBytesMax:
-		in.problem = tooLarge()
-		// A client that is still sending reads its answer only when it is done; beyond some size it must not keep us.
-		_, _ = io.Copy(io.Discard, io.LimitReader(ctx.BodyReader(), drainedBytesMax))
-	}
+	in.body, in.problem = readJSON(ctx, tasks.PayloadBytesMax)
 	return nil
 }
 
@@ -74,14 +55,17 @@ func (a *API) registerAccept(routes huma.API) {
 		}}
 	}
 	huma.Register(routes, huma.Operation{OperationID: "accept-unknown", Method: http.MethodPost, Path: "/v1/requests/{kind}", Hidden: true,
-		Security: needs()},
-		func(_ context.Context, in *struct {
-			Kind string `path:"kind"`
-		}) (*acceptOutput, error) {
-			_, err := tasks.ParseKind(in.Kind)
-			a.metrics.answered(kindUnknown, statusRefused, 0)
-			return nil, fieldProblem(err)
-		})
+		Security: needs()}, a.unknownKind)
+}
+
+type unknownKindInput struct {
+	Kind string `path:"kind"`
+}
+
+func (a *API) unknownKind(_ context.Context, in *unknownKindInput) (*acceptOutput, error) {
+	_, err := tasks.ParseKind(in.Kind)
+	a.metrics.answered(kindUnknown, statusRefused, 0)
+	return nil, fieldProblem(err)
 }
 
 func (a *API) accept(ctx context.Context, kind tasks.Kind, in *acceptInput) (*acceptOutput, error) {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -38,8 +39,8 @@ type Config struct {
 	Registerer prometheus.Registerer
 	// Logger is told of failures that a person must look at. Defaults to nobody.
 	Logger *slog.Logger
-	// Clock measures durations. Defaults to the system's.
-	Clock clock.Clock
+	// Clock measures durations, and waits. Defaults to the system's.
+	Clock clock.Timer
 	// Version is shown in the API's description. Defaults to "devel".
 	Version string
 }
@@ -54,6 +55,10 @@ type API struct {
 	config  Config
 	metrics *metrics
 	mux     *http.ServeMux
+
+	lists    chan struct{} // one for each list that is in memory
+	draining chan struct{} // closed by Drain
+	drain    sync.Once
 }
 
 // NewAPI makes an API. It holds nothing that must be closed.
@@ -67,7 +72,8 @@ func NewAPI(config Config) *API {
 	if config.Version == "" {
 		config.Version = "devel"
 	}
-	a := &API{config: config, metrics: newMetrics(config.Registerer), mux: http.NewServeMux()}
+	a := &API{config: config, metrics: newMetrics(config.Registerer), mux: http.NewServeMux(),
+		lists: make(chan struct{}, listsAtOnce), draining: make(chan struct{})}
 	described := huma.DefaultConfig("settled", config.Version)
 	described.Info.Description = "Applies refunds, recharges and idle-balance sweeps to a wallet's books, exactly once. " +
 		"Amounts are strings in yuan with at most two places; times are RFC 3339."
@@ -77,6 +83,7 @@ func NewAPI(config Config) *API {
 	describeKeys(routes.OpenAPI())
 	routes.UseMiddleware(a.guard)
 	a.registerAccept(routes)
+	a.registerBulk(routes)
 	a.registerRechargeOrders(routes)
 	a.registerLookups(routes)
 	return a
@@ -89,10 +96,13 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mux.ServeHTTP(w, r)
 }
 
+// Drain lets long calls end: streams take no more lines. Call it when the API's server begins to end. It may be called twice.
+func (a *API) Drain() { a.drain.Do(func() { close(a.draining) }) }
+
 // failure answers for an error that is neither the producer's fault nor an outcome. unknown says what is not known now.
 func (a *API) failure(ctx context.Context, err error, unknown string) *Problem {
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, tasks.ErrClientClosed): // the producer left, or this process does
+	case errors.Is(err, context.Canceled), errors.Is(err, tasks.ErrClientClosed), errors.Is(err, errDraining): // the producer left, or this process does
 		return unavailable("the request was given up; " + unknown)
 	case postgres.IsConnection(err), errors.Is(err, context.DeadlineExceeded):
 		a.config.Logger.WarnContext(ctx, "books did not answer", slog.Any("error", err))

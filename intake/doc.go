@@ -4,6 +4,7 @@
 // # Routes
 //
 //	POST /v1/requests/{kind}                      accept one request of a kind, such as refund:apply
+//	POST /v1/requests/{kind}/bulk                 accept a list of up to 10,000, or a stream of any number of them
 //	GET  /v1/requests/{kind}/{key}                one request: payload, outcome, transfers, timeline
 //	POST /v1/recharge-orders                      open a recharge order
 //	GET  /v1/recharge-orders/{recharge_id}        one order: its number at the channel, and whether it is paid
@@ -23,6 +24,17 @@
 //
 // Every answer from 400 upward is a problem of RFC 9457 (application/problem+json). After a 503, a 500, or no answer at all the
 // producer sends the same request with the same key again, which is always safe.
+//
+// # Many requests in one call
+//
+// A list (application/json) is read whole, counted against the key's rate, then accepted in chunks of 500, an insert each, and
+// answered when all of it is committed. A stream (application/x-ndjson) is answered line by line while it is read: a chunk is what has
+// arrived, up to 500 lines, and its answers are written after its commit. Two chunks are held at a time, whatever the stream's
+// length; a client that does not read its answers is not read from, and one that is faster than its key's rate is slowed down to it.
+//
+// Chunks are committed one after the other: of two requests with one key the first counts, and the second is a replay or a conflict.
+// A refused request does not stop the others. A list that fails in its middle is answered 503 as a whole; a stream ends with a line
+// of status stopped, which names the first line whose fate is unknown. Either is sent again with the same keys.
 //
 // # Failures
 //

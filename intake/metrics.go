@@ -12,6 +12,7 @@ import (
 const (
 	statusRefused = "refused" // for a field; nothing is stored
 	statusUnknown = "unknown" // PostgreSQL did not answer: accepted or not
+	statusStopped = "stopped" // the end of a stream; counted as unknown
 )
 
 // kindUnknown stands for every kind that producers may not ask for: labels are a closed set.
@@ -20,6 +21,7 @@ const kindUnknown = "unknown"
 type metrics struct {
 	requests *prometheus.CounterVec
 	accept   *prometheus.HistogramVec
+	streams  prometheus.Gauge
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
@@ -29,6 +31,8 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		accept: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "settled_intake_accept_seconds",
 			Help:    "Time from a request's body being read to its commit, for accepted requests.",
 			Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10}}, []string{"kind"}),
+		streams: prometheus.NewGauge(prometheus.GaugeOpts{Name: "settled_intake_streams",
+			Help: "Streams of requests that are under way over HTTP."}),
 	}
 	// Every series exists from the start, so that the first refusal is an increase and not a new series.
 	for _, kind := range tasks.Kinds() {
@@ -43,9 +47,14 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 	}
 	m.requests.WithLabelValues(kindUnknown, statusRefused)
 	if registerer != nil {
-		registerer.MustRegister(m.requests, m.accept)
+		registerer.MustRegister(m.requests, m.accept, m.streams)
 	}
 	return m
+}
+
+// counted counts requests of a bulk.
+func (m *metrics) counted(kind, status string, requests int) {
+	m.requests.WithLabelValues(kind, status).Add(float64(requests))
 }
 
 func (m *metrics) answered(kind, status string, took time.Duration) {

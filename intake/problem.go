@@ -71,16 +71,23 @@ func refused(err *tasks.FieldError) *Problem {
 		Detail: err.Error(), Errors: []FieldProblem{NewFieldProblem(err)}}
 }
 
-func tooLarge() *Problem {
-	problem := refused(&tasks.FieldError{Field: "payload", Problem: fmt.Sprintf("has more than %d bytes", tasks.PayloadBytesMax),
-		Allowed: fmt.Sprintf("up to %d bytes", tasks.PayloadBytesMax)})
+func tooLarge(most int64) *Problem {
+	problem := refused(&tasks.FieldError{Field: "payload", Problem: fmt.Sprintf("has more than %d bytes", most),
+		Allowed: fmt.Sprintf("up to %d bytes", most)})
 	problem.Status = http.StatusRequestEntityTooLarge
 	return problem
 }
 
-func notJSON() *Problem {
+func incomplete() *Problem {
+	problem := refused(&tasks.FieldError{Field: "payload", Problem: "ended before it was complete, or came too slowly",
+		Allowed: "the whole body"})
+	problem.Status = http.StatusBadRequest
+	return problem
+}
+
+func undeclared(mediaTypes string) *Problem {
 	problem := refused(&tasks.FieldError{Field: "payload", Problem: "is not declared as JSON",
-		Allowed: "the header Content-Type: application/json"})
+		Allowed: "the header Content-Type: " + mediaTypes})
 	problem.Status = http.StatusUnsupportedMediaType
 	return problem
 }

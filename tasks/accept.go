@@ -46,9 +46,9 @@ func AcceptArgs(requests []Request, ringAfter time.Duration) []any {
 }
 
 // SortRequests puts requests into the order in which they are inserted. Two statements that insert the same keys in one order wait
-// for each other; in two orders they deadlock.
+// for each other; in two orders they deadlock. Of several requests with one key the first stays first: it is the one that is stored.
 func SortRequests(requests []Request) {
-	slices.SortFunc(requests, func(a, b Request) int {
+	slices.SortStableFunc(requests, func(a, b Request) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Key, b.Key))
 	})
 }

@@ -88,6 +88,9 @@ func (h *host) startAPI(ctx context.Context, flags apiFlags) error {
 	h.onClose(func() { _ = listener.Close() }) // serving has closed it, unless it never began
 	h.apiAddress = "http://" + listener.Addr().String()
 	h.logger.Info("api listens", slog.String("address", listener.Addr().String()))
-	h.add("api", func(ctx context.Context) error { return serveHTTP(ctx, listener, api, h.logger) })
+	h.add("api", func(ctx context.Context) error {
+		defer context.AfterFunc(ctx, api.Drain)()
+		return serveHTTP(ctx, listener, api, h.logger)
+	})
 	return nil
 }

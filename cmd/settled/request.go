@@ -12,6 +12,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
+	"github.com/settled-dev/settled/intake"
 	"github.com/settled-dev/settled/tasks"
 )
 
@@ -101,7 +102,7 @@ func (c *requestCommand) Run(ctx context.Context, p *Program) error {
 	if ringError != nil {
 		fmt.Fprintf(p.Stderr, "settled: Redis was not told of all, the workers will find them by themselves: %v\n", ringError)
 	}
-	if err == nil && acceptor.refused+acceptor.conflicts > 0 {
+	if err == nil && acceptor.tally.Refused+acceptor.tally.Conflicts > 0 {
 		err = errNo
 	}
 	return err
@@ -113,70 +114,59 @@ type lineAcceptor struct {
 	answers *json.Encoder
 	bar     bar
 
-	last                                   int // line that was answered
-	accepted, replayed, conflicts, refused int
+	last  int // line that was answered
+	tally intake.Tally
 }
 
 // run reads ahead while it accepts, a chunk at a time.
 func (a *lineAcceptor) run(ctx context.Context, kind tasks.Kind, stream io.Reader) error {
-	chunks := make(chan lineChunk)
+	chunks := make(chan intake.Chunk)
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
-	go readChunks(reading, kind, newJSONLines(stream, tasks.PayloadBytesMax), chunks)
+	lines := intake.NewLines(stream)
+	go intake.ReadChunks(reading, func() intake.Chunk { return lines.ReadChunk(kind) }, chunks)
 	for {
-		var chunk lineChunk
+		var chunk intake.Chunk
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("stopped after line %d: %w", a.last, context.Cause(ctx))
 		case chunk = <-chunks:
 		}
-		if len(chunk.answers) > 0 {
+		if len(chunk.Answers) > 0 {
 			if err := a.accept(ctx, chunk); err != nil {
 				return err
 			}
 		}
-		if chunk.ended() {
+		if chunk.Ended() {
 			return nil
 		}
-		if chunk.err != nil {
-			return chunk.err
+		if chunk.Err != nil {
+			return chunk.Err
 		}
 	}
 }
 
 // accept accepts a chunk and writes its answers.
-func (a *lineAcceptor) accept(ctx context.Context, chunk lineChunk) error {
-	first, last := chunk.answers[0].Line, chunk.answers[len(chunk.answers)-1].Line
-	if err := chunk.accept(ctx, a.client); err != nil {
+func (a *lineAcceptor) accept(ctx context.Context, chunk intake.Chunk) error {
+	first, last := chunk.Answers[0].Line, chunk.Answers[len(chunk.Answers)-1].Line
+	if err := chunk.Accept(ctx, a.client, func(r tasks.Receipt) tasks.Receipt { return r }); err != nil {
 		return fmt.Errorf("whether lines %d to %d were accepted is unknown, run the same command again: %w", first, last,
 			errors.Join(context.Cause(ctx), err))
 	}
-	for _, answer := range chunk.answers {
-		a.count(answer.Status)
+	a.tally.Add(chunk.Answers)
+	for _, answer := range chunk.Answers {
 		if err := a.answers.Encode(answer); err != nil {
 			return fmt.Errorf("write the answer to line %d: %w", answer.Line, err)
 		}
 	}
 	a.last = last
-	a.bar.set(chunk.read)
+	a.bar.set(chunk.Read)
 	return nil
 }
 
-func (a *lineAcceptor) count(status string) {
-	switch tasks.Status(status) {
-	case tasks.Accepted:
-		a.accepted++
-	case tasks.Replayed:
-		a.replayed++
-	case tasks.Conflicting:
-		a.conflicts++
-	default:
-		a.refused++
-	}
-}
-
 func (a *lineAcceptor) summary() string {
-	return fmt.Sprintf("%d accepted, %d replayed, %d conflicts, %d refused", a.accepted, a.replayed, a.conflicts, a.refused)
+	t := a.tally
+	return fmt.Sprintf("%d accepted, %d replayed, %d conflicts, %d refused", t.Accepted, t.Replayed, t.Conflicts, t.Refused)
 }
 
 // bar shows how far a file was read; the zero bar shows nothing.

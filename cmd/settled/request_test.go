@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/settled-dev/settled/intake"
 	"github.com/settled-dev/settled/internal/devstack"
 	"github.com/settled-dev/settled/internal/devstack/redistest"
 	"github.com/settled-dev/settled/ledger/ledgertest"
@@ -24,11 +25,11 @@ func rewardLine(id, yuan string) string {
 }
 
 // answers reads the lines of a run's output.
-func answers(t *testing.T, output string) []lineAnswer {
+func answers(t *testing.T, output string) []intake.ItemAnswer {
 	t.Helper()
-	var list []lineAnswer
+	var list []intake.ItemAnswer
 	for decoder := json.NewDecoder(strings.NewReader(output)); decoder.More(); {
-		var answer lineAnswer
+		var answer intake.ItemAnswer
 		if err := decoder.Decode(&answer); err != nil {
 			t.Fatalf("%v in:\n%s", err, output)
 		}
@@ -57,7 +58,7 @@ func TestEachLineGetsItsAnswerInItsPlace(t *testing.T) {
 	got := c.run(t, "request", "reward:grant", "--file", "-", "--producer", "till-7")
 	got.expect(t, exitNo, "1 accepted, 2 replayed, 1 conflicts, 2 refused")
 	list := answers(t, got.stdout)
-	want := []lineAnswer{
+	want := []intake.ItemAnswer{
 		{Line: 1, Status: "accepted", Key: "rw1"},
 		{Line: 4, Status: "replayed", Key: "rw1"},
 		{Line: 5, Status: "conflict", Key: "rw1", Fields: []tasks.Diff{{Field: "amount", Stored: `"5.00"`, Asked: `"6.00"`}}},
@@ -65,7 +66,7 @@ func TestEachLineGetsItsAnswerInItsPlace(t *testing.T) {
 		{Line: 7, Status: "refused"},
 		{Line: 8, Status: "replayed", Key: "rw0"},
 	}
-	if diff := cmp.Diff(want, list, cmpopts.IgnoreFields(lineAnswer{}, "ID", "Error", "Outcome")); diff != "" {
+	if diff := cmp.Diff(want, list, cmpopts.IgnoreFields(intake.ItemAnswer{}, "ID", "Error", "Outcome")); diff != "" {
 		t.Fatalf("-want +got:\n%s", diff)
 	}
 	if list[0].ID == "" || list[0].ID != list[1].ID || list[0].ID != list[2].ID {
@@ -146,7 +147,7 @@ func TestManyLinesAreAcceptedInChunksAndReplayedAgain(t *testing.T) {
 	t.Parallel()
 	books, c := open(t)
 	var lines strings.Builder
-	const count = 2*chunkLinesMax + 7
+	const count = 2*intake.ChunkMax + 7
 	for i := range count {
 		lines.WriteString(rewardLine(fmt.Sprintf("rw%d", i), "1.00") + "\n")
 	}
@@ -194,27 +195,6 @@ func pendingRings(t *testing.T, server *devstack.Redis) int64 {
 		t.Fatal(err)
 	}
 	return n
-}
-
-func TestLineReaderKeepsOnlyWhatItMayReturn(t *testing.T) {
-	t.Parallel()
-	lines := newJSONLines(io.MultiReader(strings.NewReader("ab\r\n\n"), strings.NewReader(strings.Repeat("x", 3*readAhead)+"\n"),
-		strings.NewReader("         \ncd")), 4)
-	for _, want := range []jsonLine{
-		{1, []byte("ab"), 3, false},
-		{3, []byte("xxxxx"), 3 * readAhead, true},
-		{4, nil, 9, true},
-		{5, []byte("cd"), 2, false},
-	} {
-		got, err := lines.next()
-		if err != nil || got.number != want.number || string(got.text) != string(want.text) || got.bytes != want.bytes ||
-			got.tooLong != want.tooLong {
-			t.Errorf("got %+v %v, want %+v", got, err, want)
-		}
-	}
-	if _, err := lines.next(); err != io.EOF {
-		t.Errorf("at the end: %v", err)
-	}
 }
 
 func TestTimesSinceAreShort(t *testing.T) {

@@ -110,11 +110,3 @@ func (g *Guard) admit(ctx context.Context, authorization string, needed []Scope)
 	}
 	return principal, nil
 }
-
-func (g *Guard) charge(from *allowance, items int) error {
-	if wait := from.take(g.clock.Now(), items); wait > 0 {
-		g.refused.WithLabelValues(string(ReasonRate)).Inc()
-		return &Refusal{Reason: ReasonRate, RetryAfter: wait}
-	}
-	return nil
-}

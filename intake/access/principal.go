@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"slices"
+	"time"
 )
 
 // Principal is who asks: the proven key of a producer. The zero Principal may do nothing.
@@ -32,13 +33,22 @@ func (p Principal) Owns(producer string) bool {
 	return p.May(Admin) || p.Producer != "" && p.Producer == producer
 }
 
+// TryCharge does as Charge does, and says how long it will be until it can: zero when it is done.
+func (p Principal) TryCharge(items int) (wait time.Duration) {
+	if p.guard == nil || items <= 0 {
+		return 0
+	}
+	return p.allowance.take(p.guard.clock.Now(), items)
+}
+
 // Charge counts more items of a call against the key's rate; Admit has counted the first. A call with n items charges n-1, before
 // anything of them is stored. It returns a *Refusal when the key has asked for too much.
 func (p Principal) Charge(items int) error {
-	if p.guard == nil || items <= 0 {
-		return nil
+	if wait := p.TryCharge(items); wait > 0 {
+		p.guard.refused.WithLabelValues(string(ReasonRate)).Inc()
+		return &Refusal{Reason: ReasonRate, RetryAfter: wait}
 	}
-	return p.guard.charge(p.allowance, items)
+	return nil
 }
 
 type principalKey struct{}

@@ -1,4 +1,4 @@
-package main
+package intake
 
 import (
 	"bufio"
@@ -6,13 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/settled-dev/settled/tasks"
 )
 
-// readAhead is how much is read from a file at once: some hundred requests.
+// readAhead is how much is read from a stream at once: some hundred requests.
 const readAhead = 256 << 10
 
-// jsonLines reads a stream line by line. A line of any length takes no more memory than lineBytesMax.
-type jsonLines struct {
+// Lines reads requests from a stream of JSON lines. A line of any length takes no more memory than the largest request.
+type Lines struct {
 	reader       *bufio.Reader
 	lineBytesMax int
 	number       int   // of the last line, from 1
@@ -27,12 +29,32 @@ type jsonLine struct {
 	tooLong bool
 }
 
-func newJSONLines(stream io.Reader, lineBytesMax int) *jsonLines {
-	return &jsonLines{reader: bufio.NewReaderSize(stream, readAhead), lineBytesMax: lineBytesMax}
+// NewLines reads from a stream that the caller closes.
+func NewLines(stream io.Reader) *Lines { return newLines(stream, tasks.PayloadBytesMax) }
+
+func newLines(stream io.Reader, lineBytesMax int) *Lines {
+	return &Lines{reader: bufio.NewReaderSize(stream, readAhead), lineBytesMax: lineBytesMax}
+}
+
+// ReadChunk reads requests of a kind until the chunk is full, or the next line may have to be waited for. Lines of spaces alone are
+// counted, and are no requests.
+func (l *Lines) ReadChunk(kind tasks.Kind) (chunk Chunk) {
+	for size := int64(0); len(chunk.Answers) < ChunkMax && size < chunkBytesMax; {
+		line, err := l.next()
+		if err == nil {
+			size += int64(len(line.text))
+			err = chunk.takeLine(kind, line)
+		}
+		chunk.Read, chunk.Err = l.read, err
+		if err != nil || l.waiting() {
+			return chunk
+		}
+	}
+	return chunk
 }
 
 // next returns the next line that is not blank, or io.EOF.
-func (l *jsonLines) next() (jsonLine, error) {
+func (l *Lines) next() (jsonLine, error) {
 	for {
 		line, err := l.line()
 		if err != nil || len(line.text) > 0 || line.tooLong {
@@ -41,7 +63,7 @@ func (l *jsonLines) next() (jsonLine, error) {
 	}
 }
 
-func (l *jsonLines) line() (jsonLine, error) {
+func (l *Lines) line() (jsonLine, error) {
 	line := jsonLine{number: l.number + 1}
 	for {
 		part, err := l.reader.ReadSlice('\n')
@@ -69,4 +91,4 @@ func (l *jsonLines) line() (jsonLine, error) {
 }
 
 // waiting says whether the next line may have to be waited for, because nothing more was read yet.
-func (l *jsonLines) waiting() bool { return l.reader.Buffered() == 0 }
+func (l *Lines) waiting() bool { return l.reader.Buffered() == 0 }

@@ -1,0 +1,264 @@
+package intake
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/settled-dev/settled/intake/access"
+	"github.com/settled-dev/settled/internal/clock"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// The media types of many requests in one call.
+const (
+	mediaJSON      = "application/json"
+	mediaJSONLines = "application/x-ndjson"
+)
+
+// The limits of a list.
+const (
+	// ListMax is how many requests a list holds at most: what is read before the first of them is accepted.
+	ListMax = 10_000
+	// ListBytesMax bounds a list's body: 800 bytes a request.
+	ListBytesMax = 8 << 20
+	// listsAtOnce bounds the memory of all lists that are read at a time; others wait for their turn.
+	listsAtOnce = 8
+	// listTimeout is what a client has to send a list, and later to read its answer.
+	listTimeout = time.Minute
+)
+
+// ListAnswer is the answer to a list: one for each of its requests, in their order.
+type ListAnswer struct {
+	Tally
+	Items []ItemAnswer `json:"items"`
+}
+
+// bulk is one call that asks for many requests of a kind.
+type bulk struct {
+	api    *API
+	kind   tasks.Kind
+	call   huma.Context
+	who    access.Principal
+	client *tasks.Client
+	// connection sets the deadlines of this call: those of the server are meant for one request.
+	connection *http.ResponseController
+}
+
+func (a *API) registerBulk(routes huma.API) {
+	registry := routes.OpenAPI().Components.Schemas
+	for _, kind := range tasks.Kinds() {
+		if kind.Internal() {
+			continue
+		}
+		responses := problemResponses(registry, "400", "413", "415", "422", "503")
+		responses["200"] = &huma.Response{Description: "Each request's own answer, in their order", Content: map[string]*huma.MediaType{
+			mediaJSON:      {Schema: schemaOf(registry, reflect.TypeFor[ListAnswer]())},
+			mediaJSONLines: {Schema: schemaOf(registry, reflect.TypeFor[ItemAnswer]())},
+		}}
+		path := "/v1/requests/" + string(kind) + "/bulk"
+		huma.Register(routes, huma.Operation{
+			OperationID: "accept-many-" + strings.ReplaceAll(string(kind), ":", "-"), Method: http.MethodPost, Path: path,
+			Tags: []string{"requests"}, Summary: "Accept many " + string(kind),
+			Description: fmt.Sprintf("A list of up to %d requests and %d bytes (%s) is answered as a whole, once all of it is committed. "+
+				"A stream of any number of lines, up to %d bytes (%s), is answered line by line as its chunks commit: read while you "+
+				"write. A refused request does not stop the others. Each request counts against the key's rate; a stream is slowed "+
+				"down to it.", ListMax, ListBytesMax, mediaJSON, streamBytesMax, mediaJSONLines),
+			Responses: responses, Security: needs(access.ScopeOf(kind)),
+		}, func(context.Context, *struct{}) (*huma.StreamResponse, error) {
+			return &huma.StreamResponse{Body: func(call huma.Context) { a.acceptMany(call, kind) }}, nil
+		})
+		one := payloadSchema(registry, kind)
+		least, most := 1, ListMax
+		routes.OpenAPI().Paths[path].Post.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+			mediaJSON:      {Schema: &huma.Schema{Type: huma.TypeArray, Items: one, MinItems: &least, MaxItems: &most}},
+			mediaJSONLines: {Schema: one},
+		}}
+	}
+	huma.Register(routes, huma.Operation{OperationID: "accept-many-unknown", Method: http.MethodPost, Path: "/v1/requests/{kind}/bulk",
+		Hidden: true, Security: needs()}, a.unknownKind)
+}
+
+func (a *API) acceptMany(call huma.Context, kind tasks.Kind) {
+	_, w := humago.Unwrap(call)
+	b := &bulk{api: a, kind: kind, call: call, who: access.PrincipalOf(call.Context()), connection: http.NewResponseController(w)}
+	var err error
+	if b.client, err = a.client(call.Context()); err != nil {
+		writeProblem(call, a.failure(call.Context(), fmt.Errorf("ask for the key's producer: %v", err), "nothing was done"))
+		return
+	}
+	mediaType, _, err := mime.ParseMediaType(call.Header("Content-Type"))
+	switch {
+	case err == nil && mediaType == mediaJSONLines:
+		b.acceptStream()
+	case err == nil && mediaType == mediaJSON:
+		if problem := b.acceptList(); problem != nil {
+			writeProblem(call, problem)
+		}
+	default:
+		writeProblem(call, undeclared(mediaJSON+" or "+mediaJSONLines))
+	}
+}
+
+// accept accepts a chunk, and counts and completes its answers.
+func (b *bulk) accept(ctx context.Context, chunk *Chunk) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	err := chunk.Accept(ctx, b.client, func(r tasks.Receipt) tasks.Receipt { return hideForeign(b.who, r) })
+	if err != nil {
+		b.api.metrics.counted(string(b.kind), statusUnknown, len(chunk.payloads))
+		return err
+	}
+	for i := range chunk.Answers {
+		b.api.metrics.counted(string(b.kind), chunk.Answers[i].Status, 1)
+	}
+	return nil
+}
+
+// problem answers for any error of a bulk. unknown says what is not known now.
+func (b *bulk) problem(err error, unknown string) *Problem {
+	if bad := (*bodyError)(nil); errors.As(err, &bad) {
+		return bad.problem
+	}
+	if problem := fieldProblem(err); problem != nil {
+		return problem
+	}
+	if problem := accessProblem(err); problem != nil {
+		return problem
+	}
+	return b.api.failure(b.call.Context(), err, unknown)
+}
+
+// acceptList reads a list, counts it against the key's rate, and accepts it in chunks while it reads the next one.
+func (b *bulk) acceptList() *Problem {
+	leave, problem := b.enterList()
+	if problem != nil {
+		return problem
+	}
+	defer leave()
+	const nothing = "nothing was done: ask again"
+	_ = b.connection.SetReadDeadline(clock.System.Now().Add(listTimeout)) // a connection without deadlines has no slow clients
+	text, problem := readJSON(b.call, ListBytesMax)
+	if problem != nil {
+		return problem
+	}
+	list, err := splitList(text)
+	if err != nil {
+		return b.problem(err, nothing)
+	}
+	if err := b.who.Charge(len(list) - 1); err != nil {
+		return b.problem(err, nothing)
+	}
+	answer := ListAnswer{Items: make([]ItemAnswer, 0, len(list))}
+	if err := b.acceptChunks(list.chunks(b.kind), &answer); err != nil {
+		return b.problem(err, "whether the requests were accepted is unknown: send all of them again, with the same keys")
+	}
+	body, err := json.Marshal(&answer)
+	if err != nil {
+		return b.problem(err, "the requests were accepted")
+	}
+	_ = b.connection.SetWriteDeadline(clock.System.Now().Add(listTimeout))
+	b.call.SetHeader("Content-Type", mediaJSON)
+	b.call.SetStatus(http.StatusOK)
+	_, _ = b.call.BodyWriter().Write(body) // the caller may have left
+	return nil
+}
+
+// acceptChunks accepts a list's chunks one after the other, so that of two requests with one key the first is the one that counts.
+func (b *bulk) acceptChunks(read func() Chunk, answer *ListAnswer) error {
+	ctx, stop := context.WithCancel(context.WithoutCancel(b.call.Context())) // what was read whole is accepted whole
+	chunks := make(chan Chunk)
+	var reading sync.WaitGroup
+	reading.Go(func() { ReadChunks(ctx, read, chunks) })
+	defer reading.Wait()
+	defer stop()
+	for {
+		chunk := <-chunks
+		if err := b.accept(ctx, &chunk); err != nil {
+			return err
+		}
+		answer.Add(chunk.Answers)
+		answer.Items = append(answer.Items, chunk.Answers...)
+		if chunk.Err != nil {
+			return nil
+		}
+	}
+}
+
+// enterList waits until few enough lists are in memory.
+func (b *bulk) enterList() (leave func(), problem *Problem) {
+	ctx, cancel := context.WithTimeout(b.call.Context(), answerTimeout)
+	defer cancel()
+	select {
+	case b.api.lists <- struct{}{}:
+		return func() { <-b.api.lists }, nil
+	case <-ctx.Done():
+		return nil, unavailable("too many lists are read at once; nothing was done: ask again")
+	}
+}
+
+// requestList is the requests of a list, each as its text.
+type requestList []json.RawMessage
+
+// splitList splits a list into its requests. It returns a *tasks.FieldError for what is no list of 1 to ListMax values.
+func splitList(text []byte) (requestList, error) {
+	allowed := fmt.Sprintf("a JSON list of 1 to %d requests", ListMax)
+	notList := func(problem string) error {
+		return &tasks.FieldError{Field: "payload", Problem: problem, Allowed: allowed}
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	if token, err := decoder.Token(); err != nil || token != json.Delim('[') {
+		return nil, notList("is no JSON list")
+	}
+	var list requestList
+	for decoder.More() {
+		if len(list) == ListMax {
+			return nil, notList(fmt.Sprintf("has more than %d requests", ListMax))
+		}
+		var item json.RawMessage
+		if err := decoder.Decode(&item); err != nil {
+			return nil, notList(fmt.Sprintf("is not JSON at request %d of the list: %v", len(list), err))
+		}
+		list = append(list, item)
+	}
+	if _, err := decoder.Token(); err != nil {
+		return nil, notList("ends within the list")
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, notList("has more after the list")
+	}
+	if len(list) == 0 {
+		return nil, notList("is an empty list")
+	}
+	return list, nil
+}
+
+// chunks gives the list chunk by chunk.
+func (l requestList) chunks(kind tasks.Kind) func() Chunk {
+	next := 0
+	return func() (chunk Chunk) {
+		for ; next < len(l) && len(chunk.Answers) < ChunkMax; next++ {
+			index := next
+			if err := chunk.take(kind, ItemAnswer{Index: &index}, l[next]); err != nil {
+				chunk.Err = err
+				return chunk
+			}
+		}
+		if next == len(l) {
+			chunk.Err = io.EOF
+		}
+		return chunk
+	}
+}
