@@ -1,8 +1,10 @@
 package tasks
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -101,14 +103,14 @@ func (c *fieldCheck) inRange(field string, amount money.Amount) {
 	}
 }
 
-// oneOf refuses a value outside a closed set.
+// oneOf refuses a value outside a closed set. An empty value that is allowed is a field left out.
 func oneOf[T ~string](c *fieldCheck, field string, value T, allowed ...T) {
+	if slices.Contains(allowed, value) {
+		return
+	}
 	names := make([]string, len(allowed))
 	for i, a := range allowed {
-		if value == a {
-			return
-		}
-		names[i] = string(a)
+		names[i] = cmp.Or(string(a), "no such field")
 	}
 	c.refuse(field, "is "+quote(string(value)), strings.Join(names, ", "))
 }

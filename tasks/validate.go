@@ -84,7 +84,7 @@ func (p *Refund) validate(c *fieldCheck) {
 	c.id("user_id", p.UserID)
 	c.positive("amount", p.Amount)
 	c.inRange("amount", p.Amount)
-	oneOf(c, "to", p.To, "", ToOrigin, ToBalance)
+	oneOf(c, "to", p.To, ToOrigin, ToBalance, "")
 	c.text("reason", p.Reason, false)
 	c.eventTime("occurred_at", p.OccurredAt)
 	if len(p.Lines) > linesMax {

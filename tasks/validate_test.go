@@ -60,6 +60,14 @@ func TestPayloadsThatContradictThemselvesAreRefused(t *testing.T) {
 	}
 }
 
+func TestRefusedChoiceNamesTheOthers(t *testing.T) {
+	t.Parallel()
+	_, err := tasks.ParsePayload(tasks.RefundApply, []byte(put(t, goodPayloads[tasks.RefundApply], `"origin"`, `"bank"`)))
+	if err == nil || err.Error() != `to is "bank"; allowed: origin, balance, no such field` {
+		t.Error(err)
+	}
+}
+
 // What a Go producer builds is held to the same rules as what comes over the wire.
 func TestPayloadsBuiltInGoAreHeldToTheSameRules(t *testing.T) {
 	t.Parallel()
