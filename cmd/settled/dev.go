@@ -194,7 +194,7 @@ func (p *Program) forwardsSignals() bool {
 // runWith runs a command with the stack's addresses and more in its environment, hands signals on to it, and ends as it does.
 func (p *Program) runWith(ctx context.Context, stack *devstack.Stack, command, more []string) error {
 	child := exec.CommandContext(ctx, command[0], command[1:]...)
-	child.Stdin, child.Stdout, child.Stderr = p.Stdin, p.Stdout, p.Stderr
+	child.Stdin, child.Stdout, child.Stderr = p.Stdin, underlying(p.Stdout), p.Stderr
 	child.Env = append(p.Environ(), "DATABASE_URL="+stack.Postgres.URL, "REDIS_URL="+stack.Redis.URL)
 	child.Env = append(child.Env, more...) // the last of a name counts
 	if err := child.Start(); err != nil {

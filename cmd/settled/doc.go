@@ -9,7 +9,7 @@
 //	0    done, and all is well
 //	1    done, and the answer is no: a request was refused or conflicts, an invariant is broken, what was asked for does not exist
 //	2    the command line or a setting is wrong; it is named, and nothing was done
-//	3    not done: a server is away or failed; run the same command again, which is always safe
+//	3    not done: a server is away or failed, or the answer could not be written; run the same command again, which is always safe
 //	130  interrupted
 //
 // `settled dev -- CMD` exits as CMD does.

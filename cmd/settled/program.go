@@ -30,9 +30,14 @@ type Program struct {
 
 // Main parses the arguments, runs the command, tells of its error, and returns the exit code.
 func (p *Program) Main(ctx context.Context, args []string) int {
+	answer := &answerWriter{Writer: p.Stdout}
+	p.Stdout = answer
 	err := p.ParseArgs(args)
 	if err == nil && p.parsed != nil {
 		err = p.Run(ctx)
+	}
+	if err == nil {
+		err = answer.err()
 	}
 	if err != nil && err.Error() != "" {
 		fmt.Fprintf(p.Stderr, "settled: %v\n", err)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -199,6 +200,24 @@ func TestVersionIsPrinted(t *testing.T) {
 	t.Parallel()
 	if got := (call{}).run(t, "--version"); got.code != exitOK || got.stdout == "" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// fullDisk takes nothing.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+func TestAnswerThatCouldNotBeWrittenWasNotGiven(t *testing.T) {
+	t.Parallel()
+	books, c := open(t)
+	story(t, books)
+	for _, args := range [][]string{{"--version"}, {"audit"}, {"audit", "--json"}, {"balance", "u1"}, {"statement", "u1"}, {"dead"},
+		{"show", "recharge:confirm", "rc1"}, {"policy"}, {"key", "list"}} {
+		var stderr strings.Builder
+		if code := c.program(fullDisk{}, &stderr).Main(t.Context(), args); code != exitTrouble || !strings.Contains(stderr.String(), "no space left") {
+			t.Errorf("%q: exit code %d: %s", args, code, stderr.String())
+		}
 	}
 }
 

@@ -202,6 +202,6 @@ func (b bar) done() {
 }
 
 func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
+	file, ok := underlying(w).(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }
