@@ -56,8 +56,8 @@ var (
 	ErrStandby = errors.New("the server is a standby; use the primary")
 	// ErrOldServer says that the server is older than PostgreSQL 15.
 	ErrOldServer = errors.New("the server is too old, PostgreSQL 15 or newer is needed")
-	// ErrNotMigrated says that the server does not know the service role.
-	ErrNotMigrated = errors.New("role " + ServiceRole + " does not exist; run settled migrate first")
+	// ErrNotMigrated says that the service role or the tables do not exist.
+	ErrNotMigrated = errors.New("the books' tables do not exist; run `settled migrate` first")
 )
 
 // Option changes how Open and OpenOwner open a pool.
@@ -134,7 +134,7 @@ func open(ctx context.Context, url, role string, options []Option) (*pgxpool.Poo
 	if err != nil {
 		return nil, fmt.Errorf("open pool for DATABASE_URL %s: %w", Address(url), err)
 	}
-	if err := checkServer(ctx, pool, s.allowAsyncCommit); err != nil {
+	if err := checkServer(ctx, pool, s.allowAsyncCommit, role == ServiceRole); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("use DATABASE_URL %s: %w", Address(url), err)
 	}
@@ -165,6 +165,7 @@ func (s settings) apply(config *pgxpool.Config, url, role string) {
 	for name, value := range map[string]string{
 		"application_name":                    s.applicationName,
 		"timezone":                            "UTC",
+		"default_transaction_isolation":       "read committed", // what is read after a lock is what its last holder left
 		"lock_timeout":                        milliseconds(lockTimeout),
 		"idle_in_transaction_session_timeout": milliseconds(idleInTransactionTimeout),
 	} {
@@ -204,14 +205,14 @@ var byKeysOnly = map[string]string{
 // milliseconds writes d as PostgreSQL reads a duration without a unit.
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
-// checkServer fails when the server is not fit to keep books.
-func checkServer(ctx context.Context, pool *pgxpool.Pool, allowAsyncCommit bool) error {
+// checkServer fails when the server is not fit to keep books, or, if they are needed, has no tables for them.
+func checkServer(ctx context.Context, pool *pgxpool.Pool, allowAsyncCommit, needTables bool) error {
 	var (
 		synchronousCommit string
-		standby           bool
+		standby, migrated bool
 		version           int
 	)
-	err := pool.QueryRow(ctx, selectServerState).Scan(&synchronousCommit, &standby, &version)
+	err := pool.QueryRow(ctx, selectServerState).Scan(&synchronousCommit, &standby, &version, &migrated)
 	switch {
 	case isMissingRole(err):
 		return fmt.Errorf("%w: %w", ErrNotMigrated, err)
@@ -223,13 +224,16 @@ func checkServer(ctx context.Context, pool *pgxpool.Pool, allowAsyncCommit bool)
 		return ErrStandby
 	case synchronousCommit == "off" && !allowAsyncCommit:
 		return ErrAsyncCommit
+	case needTables && !migrated:
+		return ErrNotMigrated
 	default:
 		return nil
 	}
 }
 
 const selectServerState = `
-SELECT current_setting('synchronous_commit'), pg_is_in_recovery(), current_setting('server_version_num')::int`
+SELECT current_setting('synchronous_commit'), pg_is_in_recovery(), current_setting('server_version_num')::int,
+       to_regclass('books') IS NOT NULL`
 
 // isMissingRole reports whether the server refused the connection because ServiceRole does not exist. No other value
 // that we send at start-up can be refused as invalid.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/settled-dev/settled/internal/devstack"
@@ -144,6 +145,51 @@ func TestOwnerWhoIsNotASuperuserMigratesAndServes(t *testing.T) {
 	if err := pool.QueryRow(t.Context(), `SELECT count(*) FROM books`).Scan(&books); err != nil || books != 2 {
 		t.Errorf("%d books, %v; want 2", books, err)
 	}
+}
+
+// The ledger reads after it has locked a book, and is to see what the last batch left.
+func TestServiceReadsWhatIsCommittedWhateverTheDatabasePrefers(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	prefer := `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database()); END $$`
+	if _, err := db.Owner.Exec(t.Context(), prefer); err != nil {
+		t.Fatal(err)
+	}
+	pool, err := postgres.Open(t.Context(), db.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if got := current(t, pool, "default_transaction_isolation"); got != "read committed" {
+		t.Errorf("transactions are %s", got)
+	}
+}
+
+func TestDatabaseWithoutTablesIsNotServed(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t) // its server has the role
+	parsed, err := url.Parse(db.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed.Path += "_empty"
+	empty := pgx.Identifier{parsed.Path[1:]}.Sanitize()
+	if _, err := db.Owner.Exec(t.Context(), "CREATE DATABASE "+empty+" TEMPLATE template0"); err != nil {
+		t.Fatal(err)
+	}
+	db.OnCleanup(func(ctx context.Context, t testing.TB) {
+		if _, err := db.Owner.Exec(ctx, "DROP DATABASE "+empty); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := postgres.Open(t.Context(), parsed.String()); !errors.Is(err, postgres.ErrNotMigrated) {
+		t.Errorf("error = %v, want ErrNotMigrated", err)
+	}
+	owner, err := postgres.OpenOwner(t.Context(), parsed.String())
+	if err != nil {
+		t.Fatalf("its owner, who is about to migrate it: %v", err)
+	}
+	owner.Close()
 }
 
 // current returns a setting as the pool's connections have it; "role" is whom they act as.
