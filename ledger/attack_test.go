@@ -210,7 +210,7 @@ func TestServiceRoleMayOnlyDoWhatTheLedgerDoes(t *testing.T) {
 	t.Parallel()
 	b := openWithHistory(t)
 	var forbidden []string
-	for _, table := range append(slices.Clone(appendOnly), "api_keys", "recharge_orders", "legs", "order_lines", "subscriptions", "accounts", "books", "enrolments") {
+	for _, table := range append(slices.Clone(appendOnly), "api_keys", "recharge_orders", "webhook_endpoints", "webhook_cursors", "webhook_messages", "legs", "order_lines", "subscriptions", "accounts", "books", "enrolments") {
 		forbidden = append(forbidden, "DELETE FROM "+table, "TRUNCATE "+table, "DROP TABLE "+table, "ALTER TABLE "+table+" DISABLE TRIGGER ALL")
 	}
 	for _, table := range appendOnly {
@@ -219,6 +219,9 @@ func TestServiceRoleMayOnlyDoWhatTheLedgerDoes(t *testing.T) {
 	forbidden = append(forbidden, "INSERT INTO books (book) VALUES (9)", "UPDATE accounts SET name = 'x'", "UPDATE accounts SET guarded = false",
 		"UPDATE accounts SET kind = 'reserve_cash'", "UPDATE legs SET captured_fen = 1", "UPDATE order_lines SET allocated_fen = '{}'",
 		"UPDATE subscriptions SET amount_fen = 1", "TRUNCATE pending", "SET session_replication_role = replica", "CREATE TABLE mine (x int)",
+		newEndpoint("url", "'https://mine.example'"), "UPDATE webhook_endpoints SET url = 'https://mine.example'",
+		"UPDATE webhook_endpoints SET secret = repeat('x', 24)::bytea", "UPDATE webhook_messages SET request_id = gen_random_uuid()",
+		"INSERT INTO webhook_cursors VALUES (9, now())",
 		newAPIKey("label", "'mine'"), "UPDATE api_keys SET revoked_at = NULL", "UPDATE recharge_orders SET amount_fen = 1",
 		"CREATE ROLE friend", "COPY requests TO PROGRAM 'true'")
 	for _, sql := range forbidden {

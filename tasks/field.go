@@ -89,6 +89,16 @@ func (c *fieldCheck) text(field, value string, required bool) {
 	}
 }
 
+// CheckText refuses what people write about something when it is missing, long, or cannot be shown in one line, with a *FieldError.
+func CheckText(field, value string) error {
+	var check fieldCheck
+	check.text(field, value, true)
+	if check.err != nil {
+		return check.err
+	}
+	return nil
+}
+
 const amountAllowed = `a positive amount of yuan as a string with at most two places, such as "12.30", up to 100000000000.00`
 
 func (c *fieldCheck) positive(field string, amount money.Amount) {

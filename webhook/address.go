@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"syscall"
 	"time"
 
@@ -18,34 +19,36 @@ import (
 // from (T77).
 var ErrPrivateAddress = errors.New("address is not public")
 
-// notPublic are the ranges that netip's own methods leave open: the special-purpose registries of IANA (RFC 6890 and its updates).
+// errPlain says that a message would go over the public internet for all to read.
+var errPlain = errors.New("url is not https")
+
+// publicIPv6 is all of IPv6 that is assigned to the public internet. IPv4 addresses in other clothes lie outside it (mapped, compatible,
+// NAT64) or are taken out below (6to4, Teredo).
+var publicIPv6 = netip.MustParsePrefix("2000::/3")
+
+// notPublic are the ranges that netip's own methods leave open: IANA's special-purpose registries (RFC 6890 and its updates).
 var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.88.99.0/24"), netip.MustParsePrefix("198.18.0.0/15"),
 	netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("100::/64"),
 	netip.MustParsePrefix("2001::/23"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("2002::/16"),
-	netip.MustParsePrefix("fec0::/10"),
+	netip.MustParsePrefix("3fff::/20"),
 }
 
 func isPublic(address netip.Addr) bool {
-	address = address.Unmap()
-	if !address.IsGlobalUnicast() || address.IsPrivate() || address.IsLoopback() || address.IsLinkLocalUnicast() {
+	address = address.Unmap().WithZone("")
+	if !address.IsGlobalUnicast() || address.IsPrivate() || address.Is6() && !publicIPv6.Contains(address) {
 		return false
 	}
-	for _, prefix := range notPublic {
-		if prefix.Contains(address) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(notPublic, func(prefix netip.Prefix) bool { return prefix.Contains(address) })
 }
 
 // Guard says which addresses may be called.
 type Guard struct {
-	// AllowPrivate lets private and loopback addresses and plain http be used: for trying it out, and inside a closed network.
+	// AllowPrivate lets private and loopback addresses and plain http be used: for trying it out, and inside a closed network. Defaults
+	// to false.
 	AllowPrivate bool
-	// Resolve finds the addresses of a host. Defaults to the system's.
+	// Resolve finds the addresses of a host when an endpoint is made. Defaults to the system's.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
@@ -56,6 +59,8 @@ func (g Guard) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
+const urlBytesMax = 2000
+
 // checkURL refuses what could not be called, or must not be. It returns a *tasks.FieldError.
 func (g Guard) checkURL(ctx context.Context, text string) error {
 	refuse := func(problem string) error {
@@ -63,7 +68,7 @@ func (g Guard) checkURL(ctx context.Context, text string) error {
 	}
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || u.Host == "" || len(text) > 2000:
+	case err != nil || u.Hostname() == "" || len(text) > urlBytesMax || tasks.CheckText("url", u.Hostname()) != nil:
 		return refuse("is not a URL")
 	case u.User != nil || u.Fragment != "":
 		return refuse("has a user or a fragment")
@@ -76,16 +81,14 @@ func (g Guard) checkURL(ctx context.Context, text string) error {
 	if err != nil || len(addresses) == 0 {
 		return refuse("names a host that is not found")
 	}
-	for _, address := range addresses {
-		if !isPublic(address) {
-			return refuse("names a host whose address is not public")
-		}
+	if slices.ContainsFunc(addresses, func(a netip.Addr) bool { return !isPublic(a) }) {
+		return refuse("names a host whose address is not public")
 	}
 	return nil
 }
 
 // client makes the HTTP client of deliveries. It looks at the address that is dialled, after the name was resolved: a name may have
-// turned private since the endpoint was made. It follows no redirect and uses no proxy.
+// turned private since the endpoint was made. It follows no redirect and uses no proxy: a proxy would do the dialling.
 func (g Guard) client(timeout time.Duration) *http.Client {
 	dialer := &net.Dialer{Timeout: timeout, Control: func(_, address string, _ syscall.RawConn) error {
 		to, err := netip.ParseAddrPort(address)
@@ -99,8 +102,27 @@ func (g Guard) client(timeout time.Duration) *http.Client {
 	}}
 	return &http.Client{
 		Timeout: timeout,
-		Transport: &http.Transport{DialContext: dialer.DialContext, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: perEndpoint,
-			IdleConnTimeout: time.Minute, TLSHandshakeTimeout: timeout, MaxResponseHeaderBytes: 64 << 10},
+		Transport: guardedTransport{guard: g, next: &http.Transport{
+			DialContext: dialer.DialContext, ForceAttemptHTTP2: true, DisableCompression: true, TLSHandshakeTimeout: timeout,
+			MaxIdleConns: attemptsAtOnce, MaxIdleConnsPerHost: shareMax, IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: 64 << 10,
+		}},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
+
+// guardedTransport refuses plain http, which an endpoint may have from a time when it was allowed.
+type guardedTransport struct {
+	guard Guard
+	next  *http.Transport
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t guardedTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.URL.Scheme != "https" && !t.guard.AllowPrivate {
+		return nil, errPlain
+	}
+	return t.next.RoundTrip(request)
+}
+
+// CloseIdleConnections is called by http.Client's.
+func (t guardedTransport) CloseIdleConnections() { t.next.CloseIdleConnections() }

@@ -12,32 +12,41 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/settled-dev/settled/internal/clock"
 )
 
 // Numbers of the courier.
 const (
-	// perEndpoint is how many deliveries to one endpoint are under way in one process: a slow one holds nobody else up.
-	perEndpoint = 8
-	// attemptTimeout bounds one attempt; Standard Webhooks recommends 15 to 30 s.
-	attemptTimeout = 15 * time.Second
-	// lease is how long a claimed message is left to the process that claimed it.
-	lease = 2 * time.Minute
+	// ConnsWanted is how many connections a courier's pool should have: one to gather by, the others for endpoints, which need one for
+	// milliseconds at a time.
+	ConnsWanted = 4
 	// pollDefault is how often it is asked what is new.
 	pollDefault = time.Second
+	// countEvery is how often the backlog is counted.
+	countEvery = 15 * time.Second
 	// troubleMax is the longest pause after failed rounds.
 	troubleMax = 30 * time.Second
+	// attemptsAtOnce bounds the attempts under way in one process, and with them its memory: each holds a message and a connection.
+	attemptsAtOnce = 512
 )
 
 // Config configures a Courier.
 type Config struct {
-	Pool       *pgxpool.Pool         // as the service. Required
-	Guard      Guard                 // which addresses may be called
-	Poll       time.Duration         // how often it is asked what is new. Defaults to 1 s
-	Clock      clock.Timer           // Defaults to the system's
-	Registerer prometheus.Registerer // Defaults to none
-	Logger     *slog.Logger          // Defaults to nobody
+	// Pool acts as the service. It should be the courier's own, of ConnsWanted connections, so that the ledger never waits for one.
+	// Required.
+	Pool *pgxpool.Pool
+	// Guard says which addresses may be called.
+	Guard Guard
+	// Poll is how often it is asked what is new. Defaults to 1 s.
+	Poll time.Duration
+	// Clock tells the time of attempts, and is waited on between rounds. Defaults to the system's.
+	Clock clock.Timer
+	// Registerer registers the metrics. Defaults to none.
+	Registerer prometheus.Registerer
+	// Logger is told of what fails. Defaults to nobody.
+	Logger *slog.Logger
 }
 
 // Courier gathers outcomes and delivers messages.
@@ -45,9 +54,12 @@ type Courier struct {
 	config  Config
 	client  *http.Client
 	metrics *metrics
+	slots   *semaphore.Weighted // attemptsAtOnce; first come, first served
+	counted time.Time           // when the backlog was
 
 	mu      sync.Mutex
 	serving map[string]bool // endpoints that a goroutine delivers to
+	failing map[string]bool // endpoints that took nothing last
 	running sync.WaitGroup
 }
 
@@ -63,10 +75,10 @@ func NewCourier(config Config) *Courier {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Courier{config: config, client: config.Guard.client(attemptTimeout), metrics: newMetrics(config.Registerer),
-		serving: map[string]bool{}}
+		slots: semaphore.NewWeighted(attemptsAtOnce), serving: map[string]bool{}, failing: map[string]bool{}}
 }
 
-// Run gathers and delivers until ctx ends, and waits for attempts under way. It returns nil then.
+// Run gathers and delivers until ctx ends, and waits for what is under way. It returns nil then.
 func (c *Courier) Run(ctx context.Context) error {
 	defer c.client.CloseIdleConnections()
 	defer c.running.Wait()
@@ -80,8 +92,7 @@ func (c *Courier) Run(ctx context.Context) error {
 		case err != nil:
 			trouble = min(max(2*trouble, c.config.Poll), troubleMax)
 			pause = trouble
-			c.metrics.errors.Inc()
-			c.config.Logger.LogAttrs(ctx, slog.LevelWarn, "webhooks wait, will try again", slog.String("error", err.Error()))
+			c.warn(ctx, "webhooks wait, will try again", err)
 		case more:
 			trouble, pause = 0, 0
 		default:
@@ -95,50 +106,63 @@ func (c *Courier) Run(ctx context.Context) error {
 	}
 }
 
-const booksAndEndpointsSQL = `
-SELECT (SELECT coalesce(array_agg(book ORDER BY book), '{}') FROM books),
-       (SELECT coalesce(array_agg(id ORDER BY id), '{}') FROM webhook_endpoints WHERE disabled_at IS NULL)`
+func (c *Courier) warn(ctx context.Context, message string, err error) {
+	c.metrics.errors.Inc()
+	c.config.Logger.LogAttrs(ctx, slog.LevelWarn, message, slog.String("error", err.Error()))
+}
 
-// backlogSQL is the age of the oldest message that waits at an endpoint that is not disabled, and how many are dead.
-const backlogSQL = `
-SELECT coalesce(extract(epoch FROM clock_timestamp() - min(m.created_at) FILTER (WHERE m.state = 'waiting')), 0)::float8,
-       count(*) FILTER (WHERE m.state = 'waiting'), count(*) FILTER (WHERE m.state = 'dead')
-FROM webhook_messages m
-JOIN webhook_endpoints e ON e.id = m.endpoint_id
-WHERE e.disabled_at IS NULL AND m.state IN ('waiting', 'dead')`
-
-// round gathers once from each book and sees that each endpoint has a goroutine. more says that a book had a full page.
+// round gathers once from each book that has something new, and sees that each endpoint with something due has a goroutine. What fails of
+// it keeps nothing else from being done. more says that a book had a full page.
 func (c *Courier) round(ctx context.Context) (more bool, err error) {
-	if _, err := c.config.Pool.Exec(ctx, makeCursorsSQL); err != nil {
-		return false, fmt.Errorf("make cursors: %w", err)
+	more, err = c.gatherAll(ctx)
+	return more, errors.Join(err, c.serveDue(ctx), c.count(ctx))
+}
+
+func (c *Courier) gatherAll(ctx context.Context) (more bool, err error) {
+	rows, err := c.config.Pool.Query(ctx, ungatheredBooksSQL)
+	if err != nil {
+		return false, fmt.Errorf("look for new outcomes: %w", err)
 	}
-	var books []int
-	var endpoints []string
-	if err := c.config.Pool.QueryRow(ctx, booksAndEndpointsSQL).Scan(&books, &endpoints); err != nil {
-		return false, fmt.Errorf("list books and endpoints: %w", err)
+	books, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil {
+		return false, fmt.Errorf("look for new outcomes: %w", err)
 	}
+	var errs []error
 	for _, book := range books {
-		looked, err := gather(ctx, c.config.Pool, book)
+		looked, err := gather(ctx, c.config.Pool, book, gatherMax)
 		if err != nil {
-			return false, err
+			errs = append(errs, err)
 		}
 		more = more || looked >= gatherMax
 	}
-	for _, id := range endpoints {
-		c.serve(ctx, id)
-	}
-	var oldest float64
-	var waiting, dead int64
-	if err := c.config.Pool.QueryRow(ctx, backlogSQL).Scan(&oldest, &waiting, &dead); err != nil {
-		return more, fmt.Errorf("read the backlog: %w", err)
-	}
-	c.metrics.oldest.Set(oldest)
-	c.metrics.waiting.Set(float64(waiting))
-	c.metrics.dead.Set(float64(dead))
-	return more, nil
+	return more, errors.Join(errs...)
 }
 
-// serve delivers what is due to an endpoint, in a goroutine of its own, until nothing is.
+// dueEndpointsSQL lists the endpoints that have something to be tried now.
+const dueEndpointsSQL = `
+SELECT e.id
+FROM webhook_endpoints e
+WHERE e.disabled_at IS NULL AND e.rests_until <= clock_timestamp() AND EXISTS (
+    SELECT FROM webhook_messages m WHERE m.endpoint_id = e.id AND m.state = 'waiting' AND m.next_try_at <= clock_timestamp()
+)
+ORDER BY e.id`
+
+func (c *Courier) serveDue(ctx context.Context) error {
+	rows, err := c.config.Pool.Query(ctx, dueEndpointsSQL)
+	if err != nil {
+		return fmt.Errorf("look for due messages: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("look for due messages: %w", err)
+	}
+	for _, id := range ids {
+		c.serve(ctx, id)
+	}
+	return nil
+}
+
+// serve delivers what is due to an endpoint, in a goroutine of its own, until nothing is or nothing is taken: the next round looks again.
 func (c *Courier) serve(ctx context.Context, id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -147,91 +171,75 @@ func (c *Courier) serve(ctx context.Context, id string) {
 	}
 	c.serving[id] = true
 	c.running.Go(func() {
-		defer func() {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			delete(c.serving, id)
-		}()
-		for ctx.Err() == nil {
-			n, err := c.deliverDue(ctx, id)
-			if err != nil && !errors.Is(err, context.Canceled) {
-				c.metrics.errors.Inc()
-				c.config.Logger.LogAttrs(ctx, slog.LevelWarn, "webhook endpoint waits, will try again", slog.String("endpoint", id),
-					slog.String("error", err.Error()))
-			}
-			if err != nil || n == 0 {
-				return // the next round looks again
+		more := true
+		for more && ctx.Err() == nil {
+			var err error
+			more, err = c.deliverPage(ctx, id, c.share(id))
+			if err != nil && ctx.Err() == nil {
+				c.warn(ctx, "a webhook endpoint waits, will try again", err)
 			}
 		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.serving, id)
 	})
 }
 
-// claimMessagesSQL takes due messages of an endpoint for a lease, and reads what they say. It waits for no lock.
-const claimMessagesSQL = `
-WITH claimed AS (
-    UPDATE webhook_messages m
-    SET attempts = m.attempts + 1, next_try_at = clock_timestamp() + $3
-    FROM (
-        SELECT endpoint_id, sequence
-        FROM webhook_messages
-        WHERE endpoint_id = $1 AND state = 'waiting' AND next_try_at <= clock_timestamp()
-        ORDER BY next_try_at
-        LIMIT $2
-        FOR UPDATE SKIP LOCKED
-    ) due
-    WHERE m.endpoint_id = due.endpoint_id AND m.sequence = due.sequence
-    RETURNING m.endpoint_id, m.sequence, m.attempts, m.event, m.book, m.request_id
-)
-SELECT c.endpoint_id, c.sequence, c.attempts, c.event, r.id, r.kind, r.key, r.payload, o.result, coalesce(o.reason, ''),
-       coalesce(o.detail, ''), o.first_transfer, o.transfers, o.attempts, o.decided_at
-FROM claimed c
-JOIN requests r ON r.book = c.book AND r.id = c.request_id
-JOIN outcomes o ON o.book = c.book AND o.request_id = c.request_id
-ORDER BY c.sequence`
-
-const readEndpointSQL = `
-SELECT url, secret, CASE WHEN previous_secret_until > clock_timestamp() THEN previous_secret END
-FROM webhook_endpoints
-WHERE id = $1 AND disabled_at IS NULL`
-
-// deliverDue claims what is due at an endpoint and delivers it, all at once. It returns how many messages it claimed.
-func (c *Courier) deliverDue(ctx context.Context, id string) (int, error) {
-	var to target
-	var secret, previous []byte
-	err := c.config.Pool.QueryRow(ctx, readEndpointSQL, id).Scan(&to.url, &secret, &previous)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, nil // it was disabled just now
+// share is how many attempts an endpoint may have under way in this process (H7).
+func (c *Courier) share(id string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failing[id] {
+		return 1
 	}
-	if err != nil {
-		return 0, fmt.Errorf("read endpoint %s: %w", id, err)
-	}
-	to.secrets = []Secret{secret}
-	if previous != nil {
-		to.secrets = append(to.secrets, previous)
-	}
-	claimed, err := c.claim(ctx, id)
-	if err != nil {
-		return 0, fmt.Errorf("claim messages of %s: %w", id, err)
-	}
-	problems := make([]error, len(claimed))
-	var delivering sync.WaitGroup
-	for i := range claimed {
-		delivering.Go(func() { problems[i] = c.deliver(ctx, to, &claimed[i]) })
-	}
-	delivering.Wait()
-	return len(claimed), errors.Join(problems...)
+	return shareMax
 }
 
-func (c *Courier) claim(ctx context.Context, id string) ([]due, error) {
-	rows, err := c.config.Pool.Query(ctx, claimMessagesSQL, id, perEndpoint, lease)
-	if err != nil {
-		return nil, err
+// note remembers whether an endpoint takes anything.
+func (c *Courier) note(id string, takes bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if takes {
+		delete(c.failing, id)
+	} else {
+		c.failing[id] = true
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (d due, err error) {
-		m, o := &d.message, &d.message.Data.Outcome
-		err = row.Scan(&d.endpointID, &d.sequence, &d.attempts, &m.Type, &m.Data.ID, &m.Data.Kind, &m.Data.Key, &m.Data.Payload, &o.Result,
-			&o.Reason, &o.Detail, &o.FirstTransfer, &o.Transfers, &o.Attempts, &o.DecidedAt)
-		m.Sequence, m.Timestamp = d.sequence, o.DecidedAt
-		return d, err
-	})
+}
+
+// backlogSQL is of the endpoints that are not disabled: the age of the oldest outcome that is not told, whether it is a message already
+// or not; how many messages wait; how many are dead.
+const backlogSQL = `
+SELECT coalesce(extract(epoch FROM clock_timestamp() - least(min(waiting.oldest), (
+           SELECT min((SELECT min(o.decided_at) FROM outcomes o WHERE o.book = c.book AND o.decided_at > c.decided_at))
+           FROM webhook_cursors c
+           WHERE EXISTS (SELECT FROM webhook_endpoints WHERE disabled_at IS NULL)
+       ))), 0)::float8, coalesce(sum(waiting.messages), 0)::bigint, coalesce(sum(dead.messages), 0)::bigint
+FROM webhook_endpoints e
+CROSS JOIN LATERAL (
+    SELECT count(*) AS messages, min(m.created_at) AS oldest
+    FROM webhook_messages m
+    WHERE m.endpoint_id = e.id AND m.state = 'waiting'
+) waiting
+CROSS JOIN LATERAL (
+    SELECT count(*) AS messages
+    FROM webhook_messages m
+    WHERE m.endpoint_id = e.id AND m.state = 'dead'
+) dead
+WHERE e.disabled_at IS NULL`
+
+func (c *Courier) count(ctx context.Context) error {
+	now := c.config.Clock.Now()
+	if !c.counted.IsZero() && now.Sub(c.counted) < countEvery {
+		return nil
+	}
+	var oldest float64
+	var waiting, dead int64
+	if err := c.config.Pool.QueryRow(ctx, backlogSQL).Scan(&oldest, &waiting, &dead); err != nil {
+		return fmt.Errorf("count what waits: %w", err)
+	}
+	c.counted = now
+	c.metrics.oldest.Set(max(oldest, 0))
+	c.metrics.waiting.Set(float64(waiting))
+	c.metrics.dead.Set(float64(dead))
+	return nil
 }

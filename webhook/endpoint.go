@@ -7,16 +7,22 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/settled-dev/settled/tasks"
 )
 
-// ErrNoEndpoint says that there is no endpoint of that id.
-var ErrNoEndpoint = errors.New("no such webhook endpoint")
+var (
+	// ErrNoEndpoint says that there is no endpoint of that id.
+	ErrNoEndpoint = errors.New("no such webhook endpoint")
+	// ErrNoBooks says that the ledger has no books yet, so that nobody can be told from when on.
+	ErrNoBooks = errors.New("there are no books yet; run `settled migrate` first")
+)
 
 // Endpoint is where a producer wants to be told.
 type Endpoint struct {
@@ -25,6 +31,7 @@ type Endpoint struct {
 	URL        string     `json:"url"`
 	Events     []Event    `json:"events"`
 	CreatedAt  time.Time  `json:"created_at"`
+	CreatedBy  string     `json:"created_by"`
 	DisabledAt *time.Time `json:"disabled_at,omitempty"`
 	Because    string     `json:"disabled_because,omitempty"`
 	Next       int64      `json:"next_sequence"`
@@ -32,53 +39,92 @@ type Endpoint struct {
 	Dead       int64      `json:"dead"`
 }
 
-// Registry keeps the endpoints. It writes as the owner of the tables: who may be told what is an operator's to say. It may be used by
-// many goroutines at once.
+// NewEndpoint says what an endpoint is to be.
+type NewEndpoint struct {
+	// Producer is whose outcomes are told: an id. Required.
+	Producer string
+	// URL is where they go; Guard says which are allowed. Required.
+	URL string
+	// Events are what is told, at least one of Events.
+	Events []Event
+	// By is who makes it. Required.
+	By string
+}
+
+// Registry keeps the endpoints, and shows their messages. It may be used by many goroutines at once.
 type Registry struct {
-	Owner *pgxpool.Pool
+	// Pool acts as the owner of the tables: who is told what is an operator's to say. For listing, the service's will do.
+	Pool  *pgxpool.Pool
 	Guard Guard
 }
 
+// beginCursorsSQL begins where the books stand when the first endpoint is made.
+const beginCursorsSQL = `
+INSERT INTO webhook_cursors (book, decided_at)
+SELECT book, decided_at FROM books ORDER BY book
+ON CONFLICT ON CONSTRAINT webhook_cursor_is_one_per_book DO NOTHING`
+
+// lockCursorsSQL keeps gatherers away, in the order of the books: what they have seen by then is earlier than the endpoint, and what they
+// see afterwards they see with it.
+const lockCursorsSQL = `SELECT FROM webhook_cursors ORDER BY book FOR UPDATE`
+
+// addEndpointSQL reads where the books stand after the cursors were locked.
 const addEndpointSQL = `
-INSERT INTO webhook_endpoints (id, producer, url, events, secret)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO webhook_endpoints (id, producer, url, events, secret, created_by, told_since)
+SELECT $1, $2, $3, $4::text[], $5::bytea, $6, array_agg(decided_at ORDER BY book) FROM books HAVING count(*) > 0
 RETURNING created_at`
 
-// Add makes an endpoint and its secret, which is shown once. It is told of outcomes from now on. It returns a *tasks.FieldError for a
-// producer, URL or event that is not allowed. Twice makes two.
-func (r *Registry) Add(ctx context.Context, producer, url string, events []Event) (Endpoint, Secret, error) {
-	if err := tasks.CheckProducer(producer); err != nil {
+// Add makes an endpoint and its secret, which is shown once. It is told of outcomes from now on. It returns a *tasks.FieldError for
+// what is not allowed, or ErrNoBooks. Twice makes two.
+func (r *Registry) Add(ctx context.Context, asked NewEndpoint) (Endpoint, Secret, error) {
+	if err := errors.Join(tasks.CheckProducer(asked.Producer), checkEvents(asked.Events), tasks.CheckText("by", asked.By)); err != nil {
 		return Endpoint{}, nil, err
 	}
-	if err := checkEvents(events); err != nil {
+	if err := r.Guard.checkURL(ctx, asked.URL); err != nil {
 		return Endpoint{}, nil, err
 	}
-	if err := r.Guard.checkURL(ctx, url); err != nil {
-		return Endpoint{}, nil, err
+	secret := newSecret()
+	e := Endpoint{ID: "we_" + strings.ReplaceAll(uuid.NewString(), "-", ""), Producer: asked.Producer, URL: asked.URL,
+		Events: asked.Events, CreatedBy: asked.By, Next: 1}
+	err := r.amongGatherers(ctx, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, addEndpointSQL, e.ID, e.Producer, e.URL, texts(e.Events), []byte(secret), e.CreatedBy).Scan(&e.CreatedAt)
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Endpoint{}, nil, ErrNoBooks
 	}
-	secret, err := newSecret()
-	if err != nil {
-		return Endpoint{}, nil, err
-	}
-	e := Endpoint{ID: "we_" + strings.ReplaceAll(uuid.NewString(), "-", ""), Producer: producer, URL: url, Events: events, Next: 1}
-	err = r.Owner.QueryRow(ctx, addEndpointSQL, e.ID, producer, url, texts(events), []byte(secret)).Scan(&e.CreatedAt)
 	if err != nil {
 		return Endpoint{}, nil, fmt.Errorf("store a webhook endpoint: %w", err)
 	}
 	return e, secret, nil
 }
 
+// amongGatherers runs change in a transaction while nobody gathers.
+func (r *Registry) amongGatherers(ctx context.Context, change func(pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, r.Pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, beginCursorsSQL); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, lockCursorsSQL); err != nil {
+			return err
+		}
+		return change(tx)
+	})
+}
+
 func checkEvents(events []Event) error {
 	known := Events()
+	refuse := func(problem string) error {
+		return &tasks.FieldError{Field: "event", Problem: problem, Allowed: "each at most once of " + strings.Join(texts(known), ", ")}
+	}
 	if len(events) == 0 {
-		return &tasks.FieldError{Field: "events", Problem: "is empty", Allowed: strings.Join(texts(known), ", ")}
+		return refuse("is missing")
 	}
 	for i, event := range events {
 		if !slices.Contains(known, event) {
-			return &tasks.FieldError{Field: fmt.Sprintf("events[%d]", i), Problem: "is unknown", Allowed: strings.Join(texts(known), ", ")}
+			return refuse("has a name that is no event")
 		}
 		if slices.Contains(events[:i], event) {
-			return &tasks.FieldError{Field: fmt.Sprintf("events[%d]", i), Problem: "is given twice", Allowed: "each once"}
+			return refuse("names " + string(event) + " twice")
 		}
 	}
 	return nil
@@ -93,7 +139,7 @@ func texts(events []Event) []string {
 }
 
 const listEndpointsSQL = `
-SELECT e.id, e.producer, e.url, e.events, e.created_at, e.disabled_at, coalesce(e.disabled_because, ''), e.next_sequence,
+SELECT e.id, e.producer, e.url, e.events, e.created_at, e.created_by, e.disabled_at, coalesce(e.disabled_because, ''), e.next_sequence,
        (SELECT count(*) FROM webhook_messages m WHERE m.endpoint_id = e.id AND m.state = 'waiting'),
        (SELECT count(*) FROM webhook_messages m WHERE m.endpoint_id = e.id AND m.state = 'dead')
 FROM webhook_endpoints e
@@ -102,7 +148,7 @@ ORDER BY e.created_at, e.id`
 
 // Endpoints lists the endpoints of a producer, or all of them when producer is empty, oldest first.
 func (r *Registry) Endpoints(ctx context.Context, producer string) ([]Endpoint, error) {
-	rows, err := r.Owner.Query(ctx, listEndpointsSQL, producer)
+	rows, err := r.Pool.Query(ctx, listEndpointsSQL, producer)
 	if err != nil {
 		return nil, fmt.Errorf("list webhook endpoints: %w", err)
 	}
@@ -115,26 +161,34 @@ func (r *Registry) Endpoints(ctx context.Context, producer string) ([]Endpoint, 
 
 const disableEndpointSQL = `
 UPDATE webhook_endpoints
-SET disabled_at = clock_timestamp(), disabled_because = $2
-WHERE id = $1 AND disabled_at IS NULL`
+SET disabled_at = coalesce(disabled_at, clock_timestamp()), disabled_because = coalesce(disabled_because, $2)
+WHERE id = $1`
 
-// Disable stops an endpoint: nothing more becomes a message of it, and what waits is kept. Disabling it twice changes nothing.
+// Disable stops an endpoint: nothing more becomes a message of it, and what waits is kept. Disabling it twice changes nothing. It returns
+// ErrNoEndpoint, or a *tasks.FieldError when because is not allowed.
 func (r *Registry) Disable(ctx context.Context, id, because string) error {
-	tag, err := r.Owner.Exec(ctx, disableEndpointSQL, id, because)
-	if err != nil {
-		return fmt.Errorf("disable webhook endpoint %s: %w", id, err)
+	if err := tasks.CheckText("because", because); err != nil {
+		return err
 	}
-	if tag.RowsAffected() == 0 {
-		return r.exists(ctx, id)
-	}
-	return nil
+	return changed(r.Pool.Exec(ctx, disableEndpointSQL, storableID(id), because))
 }
 
-const enableEndpointSQL = `UPDATE webhook_endpoints SET disabled_at = NULL, disabled_because = NULL WHERE id = $1`
+const enableEndpointSQL = `
+UPDATE webhook_endpoints
+SET disabled_at = NULL, disabled_because = NULL, rests_until = 'epoch',
+    told_since = (SELECT array_agg(decided_at ORDER BY book) FROM books)
+WHERE id = $1 AND disabled_at IS NOT NULL`
 
-// Enable lets a disabled endpoint be told again, first of what waits. Outcomes that were decided meanwhile are not told.
+// Enable lets a disabled endpoint be told again: what waits, and outcomes from now on. Those that were decided meanwhile are not told.
+// Enabling it twice changes nothing. It returns ErrNoEndpoint.
 func (r *Registry) Enable(ctx context.Context, id string) error {
-	return r.change(ctx, id, enableEndpointSQL)
+	return r.amongGatherers(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, enableEndpointSQL, storableID(id))
+		if err == nil && tag.RowsAffected() == 0 {
+			return r.exists(ctx, id)
+		}
+		return changed(tag, err)
+	})
 }
 
 const rotateSecretSQL = `
@@ -142,46 +196,29 @@ UPDATE webhook_endpoints
 SET previous_secret = secret, previous_secret_until = clock_timestamp() + $3, secret = $2
 WHERE id = $1`
 
-// Rotate gives an endpoint a new secret. For the time overlap, messages are signed with both.
+// OverlapMax is the longest that a replaced secret goes on signing.
+const OverlapMax = 30 * 24 * time.Hour
+
+// Rotate gives an endpoint a new secret. For the time overlap, messages are signed with both; a secret that was replaced before signs no
+// more. Twice makes two. It returns ErrNoEndpoint, or a *tasks.FieldError.
 func (r *Registry) Rotate(ctx context.Context, id string, overlap time.Duration) (Secret, error) {
-	secret, err := newSecret()
-	if err != nil {
+	if overlap < 0 || overlap > OverlapMax {
+		return nil, &tasks.FieldError{Field: "overlap", Problem: "is " + overlap.String(), Allowed: "0s to " + OverlapMax.String()}
+	}
+	secret := newSecret()
+	if err := changed(r.Pool.Exec(ctx, rotateSecretSQL, storableID(id), []byte(secret), overlap)); err != nil {
 		return nil, err
 	}
-	return secret, r.change(ctx, id, rotateSecretSQL, []byte(secret), overlap)
+	return secret, nil
 }
 
-const redeliverSQL = `
-UPDATE webhook_messages
-SET state = 'waiting', next_try_at = clock_timestamp(), attempts = 0, ended_at = NULL
-WHERE endpoint_id = $1 AND sequence BETWEEN $2 AND $3`
-
-// Redeliver lets an endpoint's messages from..to be delivered once more, whatever became of them; to 0 means the newest. It returns how
-// many there are. It may be called twice: each call delivers them again.
-func (r *Registry) Redeliver(ctx context.Context, id string, from, to int64) (int64, error) {
-	if to == 0 {
-		to = 1<<63 - 1
-	}
-	if from < 1 || to < from {
-		return 0, &tasks.FieldError{Field: "from", Problem: fmt.Sprintf("is %d, to %d", from, to), Allowed: "1 or more, and not above to"}
-	}
-	if err := r.exists(ctx, id); err != nil {
-		return 0, err
-	}
-	tag, err := r.Owner.Exec(ctx, redeliverSQL, id, from, to)
+// changed is the error of a statement that changes one endpoint.
+func changed(tag pgconn.CommandTag, err error) error {
 	if err != nil {
-		return 0, fmt.Errorf("redeliver messages of %s: %w", id, err)
-	}
-	return tag.RowsAffected(), nil
-}
-
-func (r *Registry) change(ctx context.Context, id, sql string, more ...any) error {
-	tag, err := r.Owner.Exec(ctx, sql, append([]any{id}, more...)...)
-	if err != nil {
-		return fmt.Errorf("change webhook endpoint %s: %w", id, err)
+		return fmt.Errorf("change a webhook endpoint: %w", err)
 	}
 	if tag.RowsAffected() == 0 {
-		return fmt.Errorf("%w: %q", ErrNoEndpoint, id)
+		return ErrNoEndpoint
 	}
 	return nil
 }
@@ -190,44 +227,19 @@ const endpointExistsSQL = `SELECT EXISTS (SELECT FROM webhook_endpoints WHERE id
 
 func (r *Registry) exists(ctx context.Context, id string) error {
 	var there bool
-	if err := r.Owner.QueryRow(ctx, endpointExistsSQL, id).Scan(&there); err != nil {
-		return fmt.Errorf("look for webhook endpoint %s: %w", id, err)
+	if err := r.Pool.QueryRow(ctx, endpointExistsSQL, storableID(id)).Scan(&there); err != nil {
+		return fmt.Errorf("look for a webhook endpoint: %w", err)
 	}
 	if !there {
-		return fmt.Errorf("%w: %q", ErrNoEndpoint, id)
+		return ErrNoEndpoint
 	}
 	return nil
 }
 
-const messagesSQL = `
-SELECT sequence, event, state, attempts, coalesce(last_status, 0), coalesce(last_problem, ''), created_at, next_try_at, ended_at
-FROM webhook_messages
-WHERE endpoint_id = $1 AND sequence >= $2 AND ($3 = '' OR state = $3)
-ORDER BY sequence
-LIMIT $4`
-
-// Sent is a message as an operator sees it.
-type Sent struct {
-	Sequence  int64      `json:"sequence"`
-	Event     Event      `json:"event"`
-	State     string     `json:"state"` // waiting, delivered or dead
-	Attempts  int        `json:"attempts"`
-	Status    int        `json:"last_status,omitempty"`
-	Problem   string     `json:"last_problem,omitempty"`
-	CreatedAt time.Time  `json:"created_at"`
-	NextTryAt time.Time  `json:"next_try_at"`
-	EndedAt   *time.Time `json:"ended_at,omitempty"`
-}
-
-// Messages lists an endpoint's messages from a sequence on, in a state, or in any when state is empty.
-func (r *Registry) Messages(ctx context.Context, id string, from int64, state string, limit int) ([]Sent, error) {
-	rows, err := r.Owner.Query(ctx, messagesSQL, id, from, state, limit)
-	if err != nil {
-		return nil, fmt.Errorf("list messages of %s: %w", id, err)
+// storableID is no endpoint's id when the text has bytes that PostgreSQL refuses.
+func storableID(id string) string {
+	if !utf8.ValidString(id) || strings.Contains(id, "\x00") {
+		return ""
 	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Sent])
-	if err != nil {
-		return nil, fmt.Errorf("list messages of %s: %w", id, err)
-	}
-	return list, nil
+	return id
 }

@@ -15,40 +15,57 @@ import (
 	"github.com/settled-dev/settled/tasks"
 )
 
-// gatherMax is how many outcomes one transaction looks at. A batch's outcomes have one time and are taken together, so it may be more.
+// gatherMax is how many outcomes one transaction looks at: some ten milliseconds.
 const gatherMax = 1000
 
-// makeCursorsSQL begins where the oldest endpoint began: it may have been made before the first gatherer ran.
-const makeCursorsSQL = `
-INSERT INTO webhook_cursors (book, decided_at)
-SELECT book, least(clock_timestamp(), (SELECT min(created_at) FROM webhook_endpoints)) FROM books
-ON CONFLICT ON CONSTRAINT webhook_cursor_is_one_per_book DO NOTHING`
+// ungatheredBooksSQL lists the books that have decided something since they were gathered from, while anybody is to be told.
+const ungatheredBooksSQL = `
+SELECT c.book
+FROM webhook_cursors c
+JOIN books b ON b.book = c.book
+WHERE b.decided_at > c.decided_at AND EXISTS (SELECT FROM webhook_endpoints WHERE disabled_at IS NULL)
+ORDER BY c.book`
 
-// lockCursorSQL is the first lock of gathering; the endpoints follow in the order of their ids.
-const lockCursorSQL = `SELECT decided_at FROM webhook_cursors WHERE book = $1 FOR UPDATE SKIP LOCKED`
+// lockCursorSQL is the first lock of gathering; the endpoints follow in the order of their ids. The book itself is read and not locked.
+const lockCursorSQL = `
+SELECT c.decided_at, b.decided_at
+FROM webhook_cursors c
+JOIN books b ON b.book = c.book
+WHERE c.book = $1
+FOR UPDATE OF c SKIP LOCKED`
 
-const lockEndpointsSQL = `
-SELECT id, producer, events, created_at, next_sequence
+const openEndpointsSQL = `
+SELECT id, producer, events, told_since[$1 + 1]
 FROM webhook_endpoints
 WHERE disabled_at IS NULL
-ORDER BY id
-FOR UPDATE`
+ORDER BY id`
 
 // readOutcomesSQL reads the next outcomes of a book with who is to be told: the request's producer, but for a refund's answer by its
 // channel the refund's, and for a recharge that a channel's notice confirmed the recharge order's. Outcomes of one time belong to one
-// batch and are read together.
+// batch and are read together; within it, transfers are numbered in the order in which they were decided.
 const readOutcomesSQL = `
-SELECT o.request_id, o.decided_at, r.kind, o.result, coalesce(r.payload ->> 'result', ''),
-       coalesce(refund.producer, opened.producer, r.producer)
-FROM outcomes o
+SELECT o.request_id, o.decided_at, r.kind, o.result, CASE r.kind WHEN 'refund:answer' THEN r.payload ->> 'result' ELSE '' END,
+       coalesce(CASE r.kind
+           WHEN 'refund:answer' THEN (SELECT producer FROM requests WHERE kind = 'refund:apply' AND key = r.payload ->> 'refund_id')
+           WHEN 'recharge:confirm' THEN (SELECT producer FROM recharge_orders WHERE recharge_id = r.key)
+       END, r.producer)
+FROM (
+    SELECT book, request_id, decided_at, result, first_transfer, transfers
+    FROM outcomes
+    WHERE book = $1 AND decided_at > $2
+    ORDER BY decided_at
+    FETCH FIRST $3 ROWS WITH TIES
+) o
 JOIN requests r ON r.book = o.book AND r.id = o.request_id
-LEFT JOIN requests refund ON r.kind = 'refund:answer' AND refund.kind = 'refund:apply' AND refund.key = r.payload ->> 'refund_id'
-LEFT JOIN recharge_orders opened ON r.kind = 'recharge:confirm' AND opened.recharge_id = r.key
-WHERE o.book = $1 AND o.decided_at > $2 AND o.decided_at <= (
-    SELECT coalesce(max(next.decided_at), 'infinity')
-    FROM (SELECT decided_at FROM outcomes WHERE book = $1 AND decided_at > $2 ORDER BY decided_at LIMIT $3) next
-)
-ORDER BY o.decided_at, o.request_id`
+ORDER BY o.decided_at, o.first_transfer, o.transfers, o.request_id`
+
+// numberMessagesSQL locks the endpoints that get messages. One that was disabled meanwhile gets none.
+const numberMessagesSQL = `
+SELECT id, next_sequence
+FROM webhook_endpoints
+WHERE id = ANY ($1::text[]) AND disabled_at IS NULL
+ORDER BY id
+FOR NO KEY UPDATE`
 
 const insertMessagesSQL = `
 INSERT INTO webhook_messages (endpoint_id, sequence, event, book, request_id)
@@ -57,48 +74,67 @@ FROM unnest($2::text[], $3::bigint[], $4::text[], $5::uuid[]) AS told (endpoint_
 
 const moveSequencesSQL = `
 UPDATE webhook_endpoints e
-SET next_sequence = v.next_sequence
-FROM unnest($1::text[], $2::bigint[]) AS v (id, next_sequence)
-WHERE e.id = v.id`
+SET next_sequence = moved.next_sequence
+FROM unnest($1::text[], $2::bigint[]) AS moved (id, next_sequence)
+WHERE e.id = moved.id`
 
 const moveCursorSQL = `UPDATE webhook_cursors SET decided_at = $2 WHERE book = $1`
 
-type outcomeRow struct {
+// decided is an outcome that somebody may want to be told of.
+type decided struct {
 	requestID uuid.UUID
-	decidedAt time.Time
+	at        time.Time
 	event     Event
-	told      bool
 	producer  string
 }
 
 type openEndpoint struct {
 	id, producer string
 	events       []string
-	createdAt    time.Time
-	next         int64
+	since        time.Time // in this book: what was decided later is told
 }
 
-// gather turns a book's next outcomes into messages, in one transaction. It returns how many outcomes it looked at: gatherMax or more
-// means that there may be others. It may run in several processes at once: who finds the cursor locked does nothing.
-func gather(ctx context.Context, pool *pgxpool.Pool, book int) (looked int, err error) {
+func (e *openEndpoint) wants(o decided) bool {
+	return o.producer == e.producer && o.at.After(e.since) && slices.Contains(e.events, string(o.event))
+}
+
+// page is what one transaction gathers.
+type page struct {
+	book     int
+	looked   int       // how many outcomes were looked at
+	upTo     time.Time // every outcome of the book up to this time was
+	outcomes []decided // those that are told to anybody
+}
+
+// gather turns a book's next outcomes into messages, in one transaction: limit of them, and those of the last one's batch. It returns how
+// many it looked at: limit or more means that there may be others. It may run in several processes at once: who finds the cursor locked
+// does nothing.
+func gather(ctx context.Context, pool *pgxpool.Pool, book, limit int) (looked int, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		var since time.Time
-		err := tx.QueryRow(ctx, lockCursorSQL, book).Scan(&since)
+		var cursor, standing time.Time
+		err := tx.QueryRow(ctx, lockCursorSQL, book).Scan(&cursor, &standing)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
 		if err != nil {
+			return fmt.Errorf("lock the cursor: %w", err)
+		}
+		endpoints, since, err := openEndpoints(ctx, tx, book)
+		if err != nil || len(endpoints) == 0 {
 			return err
 		}
-		outcomes, err := readOutcomes(ctx, tx, book, since)
-		if err != nil || len(outcomes) == 0 {
+		if cursor.After(since) {
+			since = cursor
+		}
+		next, err := readPage(ctx, tx, book, since, standing, limit)
+		if err != nil {
 			return err
 		}
-		looked = len(outcomes)
-		if err := tell(ctx, tx, book, outcomes); err != nil {
+		looked = next.looked
+		if err := next.tell(ctx, tx, endpoints); err != nil || !next.upTo.After(cursor) {
 			return err
 		}
-		_, err = tx.Exec(ctx, moveCursorSQL, book, outcomes[looked-1].decidedAt)
+		_, err = tx.Exec(ctx, moveCursorSQL, book, next.upTo)
 		return err
 	})
 	if err != nil {
@@ -107,59 +143,109 @@ func gather(ctx context.Context, pool *pgxpool.Pool, book int) (looked int, err 
 	return looked, nil
 }
 
-func readOutcomes(ctx context.Context, tx pgx.Tx, book int, since time.Time) ([]outcomeRow, error) {
-	rows, err := tx.Query(ctx, readOutcomesSQL, book, since, gatherMax)
-	if err != nil {
-		return nil, err
+// openEndpoints reads who is to be told, and since when at the earliest.
+func openEndpoints(ctx context.Context, tx pgx.Tx, book int) (list []openEndpoint, since time.Time, err error) {
+	rows, err := tx.Query(ctx, openEndpointsSQL, book)
+	if err == nil {
+		var e openEndpoint
+		_, err = pgx.ForEachRow(rows, []any{&e.id, &e.producer, &e.events, &e.since}, func() error {
+			if len(list) == 0 || e.since.Before(since) {
+				since = e.since
+			}
+			list = append(list, e)
+			e = openEndpoint{}
+			return nil
+		})
 	}
-	var list []outcomeRow
-	var row outcomeRow
-	var kind tasks.Kind
-	var result tasks.Result
-	var end tasks.RefundEnd
-	_, err = pgx.ForEachRow(rows, []any{pguuid.Into(&row.requestID), &row.decidedAt, &kind, &result, &end, &row.producer}, func() error {
-		row.event, row.told = eventOf(kind, result, end)
-		list = append(list, row)
-		return nil
-	})
-	return list, err
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("read the endpoints: %w", err)
+	}
+	return list, since, nil
+}
+
+// readPage reads the next outcomes after since. standing is the time of the book's last batch as of an earlier statement of the
+// transaction: when the page is not full, every outcome up to it was read.
+func readPage(ctx context.Context, tx pgx.Tx, book int, since, standing time.Time, limit int) (page, error) {
+	p := page{book: book, upTo: since}
+	rows, err := tx.Query(ctx, readOutcomesSQL, book, since, limit)
+	if err == nil {
+		var o decided
+		var kind tasks.Kind
+		var result tasks.Result
+		var end tasks.RefundEnd
+		_, err = pgx.ForEachRow(rows, []any{pguuid.Into(&o.requestID), &o.at, &kind, &result, &end, &o.producer}, func() error {
+			p.looked++
+			p.upTo = o.at
+			var told bool
+			if o.event, told = eventOf(kind, result, end); told {
+				p.outcomes = append(p.outcomes, o)
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return page{}, fmt.Errorf("read outcomes: %w", err)
+	}
+	if p.looked < limit && standing.After(p.upTo) {
+		p.upTo = standing
+	}
+	return p, nil
 }
 
 // tell writes a message for each endpoint that wants an outcome.
-func tell(ctx context.Context, tx pgx.Tx, book int, outcomes []outcomeRow) error {
-	rows, err := tx.Query(ctx, lockEndpointsSQL)
-	if err != nil {
-		return err
-	}
-	endpoints, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e openEndpoint, err error) {
-		return e, row.Scan(&e.id, &e.producer, &e.events, &e.createdAt, &e.next)
-	})
-	if err != nil {
-		return err
-	}
-	var ids, events, moved []string
-	var sequences, nexts []int64
-	var requests []uuid.UUID
+func (p *page) tell(ctx context.Context, tx pgx.Tx, endpoints []openEndpoint) error {
+	wanted := map[string][]decided{}
 	for _, e := range endpoints {
-		first := e.next
-		for _, o := range outcomes {
-			if !o.told || o.producer != e.producer || o.decidedAt.Before(e.createdAt) || !slices.Contains(e.events, string(o.event)) {
-				continue
+		for _, o := range p.outcomes {
+			if e.wants(o) {
+				wanted[e.id] = append(wanted[e.id], o)
 			}
-			ids, sequences = append(ids, e.id), append(sequences, e.next)
-			events, requests = append(events, string(o.event)), append(requests, o.requestID)
-			e.next++
-		}
-		if e.next > first {
-			moved, nexts = append(moved, e.id), append(nexts, e.next)
 		}
 	}
-	if len(ids) == 0 {
+	if len(wanted) == 0 {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, insertMessagesSQL, book, ids, sequences, events, pguuid.Array(requests)); err != nil {
-		return err
+	ids := make([]string, 0, len(wanted))
+	for id := range wanted {
+		ids = append(ids, id)
 	}
-	_, err = tx.Exec(ctx, moveSequencesSQL, moved, nexts)
-	return err
+	rows, err := tx.Query(ctx, numberMessagesSQL, ids)
+	if err != nil {
+		return fmt.Errorf("number messages: %w", err)
+	}
+	var id string
+	var next int64
+	var told messageColumns
+	var moved []string
+	var nexts []int64
+	if _, err := pgx.ForEachRow(rows, []any{&id, &next}, func() error {
+		for _, o := range wanted[id] {
+			told.add(id, next, o)
+			next++
+		}
+		moved, nexts = append(moved, id), append(nexts, next)
+		return nil
+	}); err != nil {
+		return fmt.Errorf("number messages: %w", err)
+	}
+	if _, err := tx.Exec(ctx, insertMessagesSQL, p.book, told.endpoints, told.sequences, told.events, pguuid.Array(told.requests)); err != nil {
+		return fmt.Errorf("write %d messages: %w", len(told.endpoints), err)
+	}
+	if _, err := tx.Exec(ctx, moveSequencesSQL, moved, nexts); err != nil {
+		return fmt.Errorf("number messages: %w", err)
+	}
+	return nil
+}
+
+// messageColumns are new messages as the arrays that a statement takes.
+type messageColumns struct {
+	endpoints []string
+	sequences []int64
+	events    []string
+	requests  []uuid.UUID
+}
+
+func (c *messageColumns) add(endpoint string, sequence int64, o decided) {
+	c.endpoints, c.sequences = append(c.endpoints, endpoint), append(c.sequences, sequence)
+	c.events, c.requests = append(c.events, string(o.event)), append(c.requests, o.requestID)
 }

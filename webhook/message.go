@@ -29,10 +29,12 @@ type Data struct {
 
 // due is a message that this process has claimed.
 type due struct {
-	endpointID string
-	sequence   int64
-	attempts   int // this one included
-	message    Message
+	endpointID  string
+	sequence    int64
+	attempts    int       // this one included
+	leasedUntil time.Time // tells this claim from others
+	dueAt       time.Time // when it was to be tried
+	message     Message
 }
 
 // id is the same at each attempt: a producer tells a repetition by it.

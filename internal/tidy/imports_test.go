@@ -122,6 +122,12 @@ var libraries = []struct {
 		"the vendor's SDK is what our verifier is compared with, not what we run",
 	},
 	{
+		"github.com/standard-webhooks/standard-webhooks/libraries",
+		[]string{"webhook"},
+		true,
+		"the specification's own library is what our signatures are verified by, not what we sign with",
+	},
+	{
 		"github.com/stretchr/testify", nil, true,
 		"its Equal compares by reflection; plain if and go-cmp use a type's own Equal",
 	},

@@ -1,0 +1,114 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/settled-dev/settled/tasks"
+)
+
+// State is what became of a message.
+type State string
+
+// The states of a message.
+const (
+	Waiting   State = "waiting"   // to be tried, or tried again
+	Delivered State = "delivered" // the endpoint answered 2xx
+	Dead      State = "dead"      // its last try failed: it waits for a person
+)
+
+// Sent is a message as an operator sees it.
+type Sent struct {
+	Sequence  int64      `json:"sequence"`
+	Event     Event      `json:"event"`
+	Kind      tasks.Kind `json:"kind"`
+	Key       string     `json:"key"`
+	State     State      `json:"state"`
+	Attempts  int        `json:"attempts"` // since it was made or redelivered
+	Status    int        `json:"last_status,omitempty"`
+	Problem   string     `json:"last_problem,omitempty"`
+	CreatedAt time.Time  `json:"created_at"`
+	NextTryAt time.Time  `json:"next_try_at"` // of a waiting one
+	EndedAt   *time.Time `json:"ended_at,omitempty"`
+}
+
+const messagesSQL = `
+SELECT m.sequence, m.event, r.kind, r.key, m.state, m.attempts, coalesce(m.last_status, 0), coalesce(m.last_problem, ''), m.created_at,
+       m.next_try_at, m.ended_at
+FROM (
+    SELECT *
+    FROM webhook_messages
+    WHERE endpoint_id = $1 AND sequence >= $2 AND ($3 = '' OR state = $3)
+    ORDER BY sequence
+    LIMIT $4
+) m
+JOIN requests r ON r.book = m.book AND r.id = m.request_id
+ORDER BY m.sequence`
+
+// Messages lists an endpoint's messages from a sequence on, in a state, or in any when state is empty. It returns ErrNoEndpoint.
+func (r *Registry) Messages(ctx context.Context, id string, from int64, state State, limit int) ([]Sent, error) {
+	if err := r.exists(ctx, id); err != nil {
+		return nil, err
+	}
+	rows, err := r.Pool.Query(ctx, messagesSQL, id, from, string(state), limit)
+	if err != nil {
+		return nil, fmt.Errorf("list messages of %s: %w", id, err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Sent])
+	if err != nil {
+		return nil, fmt.Errorf("list messages of %s: %w", id, err)
+	}
+	return list, nil
+}
+
+// redeliverSQL changes a page of messages in the order of their sequence, as deliverers do. A lease under way ends: what that attempt
+// comes to is not stored any more.
+const redeliverSQL = `
+WITH page AS (
+    SELECT endpoint_id, sequence
+    FROM webhook_messages
+    WHERE endpoint_id = $1 AND sequence BETWEEN $2 AND $3 AND ($4 = '' OR state = $4)
+    ORDER BY sequence
+    LIMIT $5
+    FOR UPDATE
+), again AS (
+    UPDATE webhook_messages m
+    SET state = 'waiting', next_try_at = clock_timestamp(), attempts = 0, ended_at = NULL
+    FROM page
+    WHERE m.endpoint_id = page.endpoint_id AND m.sequence = page.sequence
+    RETURNING m.sequence
+)
+SELECT count(*), coalesce(max(sequence), 0) FROM again`
+
+// redeliverPage is how many messages one statement of Redeliver changes: deliverers wait for none that it holds.
+const redeliverPage = 1000
+
+// Newest stands for an endpoint's newest message in Redeliver.
+const Newest = int64(1<<63 - 1)
+
+// Redeliver lets an endpoint's messages from..to be delivered once more, those in a state, or all when state is empty. It returns how
+// many there are. It goes in pages, each committed by itself. It may be called twice: each call delivers them again, under their own
+// ids. Those of a disabled endpoint wait until it is enabled. It returns ErrNoEndpoint or a *tasks.FieldError.
+func (r *Registry) Redeliver(ctx context.Context, id string, from, to int64, state State) (int64, error) {
+	if from < 1 || to < from {
+		return 0, &tasks.FieldError{Field: "from", Problem: fmt.Sprintf("is %d, to %d", from, to), Allowed: "1 or more, and not above to"}
+	}
+	if err := r.exists(ctx, id); err != nil {
+		return 0, err
+	}
+	var all int64
+	for {
+		var count, last int64
+		if err := r.Pool.QueryRow(ctx, redeliverSQL, id, from, to, string(state), redeliverPage).Scan(&count, &last); err != nil {
+			return all, fmt.Errorf("redeliver messages of %s, after %d: %w", id, all, err)
+		}
+		all += count
+		if count < redeliverPage || last == to {
+			return all, nil
+		}
+		from = last + 1
+	}
+}
