@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/money"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -33,6 +34,23 @@ type Dialect interface {
 	AnswerWithin() time.Duration
 	// Handler serves the channel's refund and refund query interfaces over the desk's state. It verifies the merchant's signatures.
 	Handler(desk Desk) http.Handler
+}
+
+// KeyedDialect is a Dialect whose keys can be changed, and kept beyond the process.
+type KeyedDialect interface {
+	Dialect
+	// Rotate makes new keys for the channel, with which messages are signed from now on. MerchantSettings has old and new ones.
+	Rotate() error
+	// Keys are all keys, private ones included, in a form that the dialect's Restore reads.
+	Keys() ([]byte, error)
+}
+
+// Kind is a channel that can be simulated.
+type Kind struct {
+	Source tasks.Source
+	// New makes the channel with new keys, Restore with those that Keys returned.
+	New     func(clock.Clock) (KeyedDialect, error)
+	Restore func(clock.Clock, []byte) (KeyedDialect, error)
 }
 
 // Payment is what a payer paid to a merchant.

@@ -24,7 +24,7 @@ const (
 	AppID      = "wx8888888888888888"
 )
 
-var _ simulate.Dialect = (*Channel)(nil)
+var _ simulate.KeyedDialect = (*Channel)(nil)
 
 // Channel is a simulated WeChat Pay with one merchant. Its methods may be called at the same time.
 type Channel struct {

@@ -36,7 +36,7 @@ type resource struct {
 }
 
 // Notice implements simulate.Dialect. Merchant, app and id are made up where the notice has none. EventOther is sent as the use of a
-// coupon. There is no notice of an order that was closed, nor of a refund that is processing: those are errors.
+// coupon. There is no notice of an order that was closed, nor of a refund that is processing: those are simulate.ErrNoNotice, wrapped.
 func (c *Channel) Notice(notice channel.Notice, now time.Time) (simulate.Message, error) {
 	notice.MerchantID, notice.AppID = cmp.Or(notice.MerchantID, MerchantID), cmp.Or(notice.AppID, AppID)
 	message := envelope{ID: cmp.Or(notice.ID, messageID(notice)), CreateTime: wireTime(notice.OccurredAt), ResourceType: "encrypt-resource"}
@@ -55,7 +55,7 @@ func (c *Channel) Notice(notice channel.Notice, now time.Time) (simulate.Message
 		message.EventType, message.Summary, original = "COUPON.USE", "代金券核销", "coupon"
 		content = map[string]any{"stock_creator_mchid": notice.MerchantID, "stock_id": "1", "coupon_id": "1"}
 	default:
-		return simulate.Message{}, fmt.Errorf("WeChat Pay sends no notice of %s %s", notice.Event, notice.Refund.State)
+		return simulate.Message{}, fmt.Errorf("%w: %s %s", simulate.ErrNoNotice, notice.Event, notice.Refund.State)
 	}
 	sealed, err := c.seal(original, content)
 	if err != nil {
