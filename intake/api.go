@@ -33,6 +33,8 @@ type Config struct {
 	Reader *ledger.Reader
 	// Recharges keeps recharge orders. Required.
 	Recharges *recharge.Orders
+	// Notices takes channels' notices, at POST /v1/notices/{channel}; a notice.Handler. Defaults to none.
+	Notices http.Handler
 	// Access lets calls in by their API keys. Required: there is no API without keys.
 	Access *access.Guard
 	// Registerer takes the API's metrics. Defaults to none.
@@ -86,6 +88,7 @@ func NewAPI(config Config) *API {
 	a.registerBulk(routes)
 	a.registerRechargeOrders(routes)
 	a.registerLookups(routes)
+	a.registerNotices(routes)
 	return a
 }
 

@@ -9,6 +9,7 @@
 //	POST /v1/recharge-orders                      open a recharge order
 //	GET  /v1/recharge-orders/{recharge_id}        one order: its number at the channel, and whether it is paid
 //	POST /v1/recharge-orders/{recharge_id}/close  close one that is not paid
+//	POST /v1/notices/{channel}                    where channels send their notices; see package notice
 //	GET  /v1/users/{user_id}/balances             a user's balances, now or ?at= a time
 //	GET  /openapi.json                            the description of all this, made from the code (also .yaml)
 //

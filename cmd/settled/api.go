@@ -7,6 +7,7 @@ import (
 
 	"github.com/settled-dev/settled/intake"
 	"github.com/settled-dev/settled/intake/access"
+	"github.com/settled-dev/settled/intake/notice"
 	"github.com/settled-dev/settled/intake/recharge"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
@@ -22,9 +23,10 @@ type apiCommand struct {
 
 // apiFlags are those of the API's server.
 type apiFlags struct {
-	Listen string `setting:"SETTLED_LISTEN" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Where to serve the API (default ${default})."`
-	Rate   int    `setting:"SETTLED_RATE" default:"10000" placeholder:"N" help:"Items a second that one key may ask of this process (default ${default})."`
-	Burst  int    `setting:"SETTLED_BURST" default:"50000" placeholder:"N" help:"Items that one key may ask at once (default ${default})."`
+	Listen   string `setting:"SETTLED_LISTEN" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Where to serve the API (default ${default})."`
+	Channels string `setting:"SETTLED_CHANNELS" default:"none" placeholder:"DIR" help:"Directory of the channels whose notices are taken, or none (default ${default})."`
+	Rate     int    `setting:"SETTLED_RATE" default:"10000" placeholder:"N" help:"Items a second that one key may ask of this process (default ${default})."`
+	Burst    int    `setting:"SETTLED_BURST" default:"50000" placeholder:"N" help:"Items that one key may ask at once (default ${default})."`
 }
 
 func (f apiFlags) check() error {
@@ -46,8 +48,9 @@ const limitMax = 1_000_000_000
 func (apiCommand) Help() string {
 	return `Answers 202 once a request is stored durably, 200 for a replay, 409 for a conflict, 422 for a field that is not allowed, 503 ` +
 		`when PostgreSQL is away. The routes are described at /openapi.json, each with the scopes that it needs. Every call needs an API ` +
-		`key, without exception: 401 without a valid one, 403 when it lacks a scope, which is named, 429 when it asks for more items ` +
-		`than --rate and --burst let through. Serve it behind TLS: a key is as good as its secrecy. Example:
+		`key: 401 without a valid one, 403 when it lacks a scope, which is named, 429 when it asks for more items than --rate and ` +
+		`--burst let through. Serve it behind TLS: a key is as good as its secrecy. Only channels need no key: their notices, at ` +
+		`/v1/notices/ and the channel's name, are signed; --channels names a directory as for settled worker. Example:
 
     $ settled api &
     $ KEY=$(settled key create --producer shop --scope rewards:write --scope read)
@@ -79,8 +82,15 @@ func (h *host) startAPI(ctx context.Context, flags apiFlags) error {
 	}
 	h.onClose(client.Close)
 	guard := access.NewGuard(access.Config{Pool: h.pool, Rate: float64(flags.Rate), Burst: flags.Burst, Registerer: h.registry, Clock: h.clock})
-	api := intake.NewAPI(intake.Config{Client: client, Reader: ledger.NewReader(h.pool), Access: guard,
-		Recharges: recharge.NewOrders(h.pool, client.Books(), h.clock), Registerer: h.registry, Logger: h.logger, Clock: h.clock, Version: version()})
+	ports, err := h.ports(flags.Channels)
+	if err != nil {
+		return err
+	}
+	orders := recharge.NewOrders(h.pool, client.Books(), h.clock)
+	notices := notice.NewHandler(notice.Config{Ports: ports, Pool: h.pool, Recharges: orders, Client: client, Registerer: h.registry,
+		Logger: h.logger, Clock: h.clock})
+	api := intake.NewAPI(intake.Config{Client: client, Reader: ledger.NewReader(h.pool), Recharges: orders, Notices: notices, Access: guard,
+		Registerer: h.registry, Logger: h.logger, Clock: h.clock, Version: version()})
 	listener, err := listen(ctx, "SETTLED_LISTEN", flags.Listen)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/channel/roster"
+	"github.com/settled-dev/settled/intake/notice"
 	"github.com/settled-dev/settled/tasks"
 )
 
@@ -38,6 +39,20 @@ func (h *host) openRoster(dir string) (*roster.Roster, error) {
 	h.roster = opened
 	return opened, nil
 }
+
+// ports are the channels whose notices an API takes.
+func (h *host) ports(channels string) (notice.Ports, error) {
+	switch channels {
+	case "", channelsNone, channelsSimulated: // the worker's simulator sends no notices
+		return noPorts{}, nil
+	}
+	return h.openRoster(channels)
+}
+
+// noPorts has no channel.
+type noPorts struct{}
+
+func (noPorts) Port(tasks.Source) (channel.Port, bool) { return nil, false }
 
 // refunders are the channels that a worker pays refunds through; nil for none.
 func (h *host) refunders(channels string) (map[tasks.Source]channel.Refunder, error) {

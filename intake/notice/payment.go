@@ -1,0 +1,105 @@
+package notice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/intake/recharge"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// looksMax is how often a payment is matched. A conflict tells that a request was accepted since the last look, and there are two that
+// can be: the order's and the payment's.
+const looksMax = 3
+
+var errRestless = errors.New("what is stored of the payment changes at each look")
+
+// acceptPayment accepts a payment as a recharge, or as one that no recharge order explains.
+func (h *Handler) acceptPayment(ctx context.Context, notice channel.Notice) (result, error) {
+	for range looksMax {
+		trace, err := h.config.Recharges.Trace(ctx, notice.Channel, notice.ChannelTxnID, notice.OutTradeNo)
+		if err != nil {
+			return "", err
+		}
+		client := h.config.Client
+		if trace.Order != nil {
+			// The order's producer may look up what became of it, and is told.
+			if client, err = client.As(trace.Order.Producer); err != nil {
+				return "", fmt.Errorf("ask for the producer of recharge order %s: %v", trace.Order.RechargeID, err) // no field of the notice's
+			}
+		}
+		payload, known := match(notice, trace)
+		receipt, err := client.Enqueue(ctx, payload)
+		var conflict *tasks.ConflictError
+		switch {
+		case errors.As(err, &conflict) && known:
+			return h.contradicted(ctx, notice, conflict), nil
+		case errors.As(err, &conflict):
+			continue // accepted since the look
+		case err != nil:
+			return "", fmt.Errorf("accept %s payment %s: %w", notice.Channel, notice.ChannelTxnID, err)
+		case receipt.Status == tasks.Replayed:
+			return resultReplayed, nil
+		}
+		return h.paymentAccepted(ctx, notice, payload), nil
+	}
+	return "", fmt.Errorf("accept %s payment %s: %w", notice.Channel, notice.ChannelTxnID, errRestless)
+}
+
+func (h *Handler) paymentAccepted(ctx context.Context, notice channel.Notice, payload tasks.Payload) result {
+	suspension, suspended := payload.(*tasks.Suspension)
+	switch {
+	case !suspended:
+		return resultConfirmed
+	case suspension.Cause == tasks.UsedPayment:
+		return h.contradicted(ctx, notice, errors.New("the payment has funded something else"))
+	default:
+		return resultSuspended
+	}
+}
+
+// match says what a payment is to be accepted as. known says that it was accepted as that before, whatever has become of its order
+// since: then the content can only be the same, or contradict it. It is pure.
+func match(notice channel.Notice, trace recharge.Trace) (payload tasks.Payload, known bool) {
+	if trace.Suspended != nil {
+		again := *trace.Suspended
+		again.OutTradeNo, again.Amount, again.OccurredAt = notice.OutTradeNo, notice.Amount, notice.OccurredAt
+		return &again, true
+	}
+	known = trace.ConfirmedBy(notice.Channel, notice.ChannelTxnID)
+	cause := suspensionCause(notice, trace)
+	if known || cause == "" {
+		// Whose recharge it is says the order (N2).
+		return &tasks.Recharge{RechargeID: trace.Order.RechargeID, UserID: trace.Order.UserID, Channel: notice.Channel,
+			ChannelTxnID: notice.ChannelTxnID, Amount: notice.Amount, OccurredAt: notice.OccurredAt}, known
+	}
+	suspension := &tasks.Suspension{Channel: notice.Channel, ChannelTxnID: notice.ChannelTxnID, OutTradeNo: notice.OutTradeNo,
+		Amount: notice.Amount, Cause: cause, OccurredAt: notice.OccurredAt}
+	if trace.Order != nil {
+		suspension.UserID, suspension.RechargeID = trace.Order.UserID, trace.Order.RechargeID
+	}
+	return suspension, false
+}
+
+// suspensionCause says why a payment is no recharge; empty when it is one. What never changes is looked at first, so that copies of a
+// notice agree whenever they come.
+func suspensionCause(notice channel.Notice, trace recharge.Trace) tasks.SuspensionCause {
+	switch order := trace.Order; {
+	case trace.Used:
+		return tasks.UsedPayment
+	case order == nil:
+		return tasks.UnknownOrder
+	case order.Channel != notice.Channel:
+		return tasks.WrongChannel
+	case order.Amount != notice.Amount:
+		return tasks.WrongAmount
+	case trace.Confirmed != nil:
+		return tasks.SecondPayment
+	case !order.InTime(notice.OccurredAt):
+		return tasks.ClosedOrder
+	default:
+		return ""
+	}
+}

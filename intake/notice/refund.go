@@ -1,0 +1,71 @@
+package notice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/tasks"
+)
+
+var (
+	// errUnknownRefund: nothing was sent under the number. A refund that was made by hand at the channel has such a number.
+	errUnknownRefund = errors.New("no refund was sent under this number")
+	// errOtherRefund: the number is right, and the notice tells of another refund. The worker's query decides.
+	errOtherRefund = errors.New("the refund that was sent is another one")
+)
+
+// acceptRefund accepts the end of a refund. The worker hears of it too when it queries the channel: the same end is the same request,
+// byte for byte.
+func (h *Handler) acceptRefund(ctx context.Context, notice channel.Notice) (result, error) {
+	order, err := h.findRefund(ctx, notice.RefundNumber)
+	if err != nil {
+		return "", err
+	}
+	if order.Channel != notice.Channel || order.Amount != notice.Amount {
+		return "", fmt.Errorf("%w: %s of %s was sent under %s, the notice says %s of %s", errOtherRefund, order.Channel, order.Amount,
+			order.Number, notice.Channel, notice.Amount)
+	}
+	answer, final := channel.Result(*order, notice.Refund)
+	if !final {
+		return resultAcknowledged, nil
+	}
+	receipt, err := h.config.Client.Enqueue(ctx, answer)
+	var conflict *tasks.ConflictError
+	switch {
+	case errors.As(err, &conflict):
+		return h.contradicted(ctx, notice, conflict), nil
+	case err != nil:
+		return "", fmt.Errorf("accept the end of refund %s: %w", order.Number, err)
+	case receipt.Status == tasks.Replayed:
+		return resultReplayed, nil
+	default:
+		return resultAnswered, nil
+	}
+}
+
+const findRefundSQL = `SELECT payload FROM requests WHERE kind = 'refund:send' AND key = $1`
+
+// findRefund finds what was sent to a channel under a number. It returns errUnknownRefund, wrapped.
+func (h *Handler) findRefund(ctx context.Context, number string) (*tasks.RefundOrder, error) {
+	var stored []byte
+	err := h.config.Pool.QueryRow(ctx, findRefundSQL, number).Scan(&stored)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, fmt.Errorf("refund %q: %w", number, errUnknownRefund)
+	case err != nil:
+		return nil, fmt.Errorf("find refund %q: %w", number, err)
+	}
+	payload, err := tasks.DecodePayload(tasks.RefundSend, stored)
+	if err != nil {
+		return nil, err
+	}
+	order, ok := payload.(*tasks.RefundOrder)
+	if !ok {
+		return nil, fmt.Errorf("refund %q is a %T", number, payload)
+	}
+	return order, nil
+}
