@@ -22,7 +22,7 @@
 //     So a second one is a replay; another one conflicts, and is recorded.
 //
 // Two workers may call at the same time for one number. Channels refund a number once: out_refund_no at WeChat Pay, out_request_no
-// at Alipay; a repeat is answered with what became of the first.
+// at Alipay; a repeat is answered with what became of the first. At UnionPay it is orderId with txnTime, and a repeat is refused.
 //
 // # Failures
 //

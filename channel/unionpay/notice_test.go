@@ -1,0 +1,279 @@
+package unionpay_test
+
+import (
+	"bytes"
+	"errors"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/unionpay"
+	"github.com/settled-dev/settled/money"
+	"github.com/settled-dev/settled/tasks"
+)
+
+func TestPaymentIsReadFromTheNoticeThatSaysSo(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	c := p.load(t, nil)
+	want := channel.Notice{Channel: tasks.SourceUnionPay, Event: channel.EventPaid, MerchantID: merID,
+		OutTradeNo: "rc0123456789abcdef0123456789abcd", ChannelTxnID: "952603021959303028398", Amount: money.FromFen(100_00), OccurredAt: paidAt}
+	for _, code := range []string{"00", "A6"} {
+		for _, now := range []time.Time{noon, noon.AddDate(0, 0, 3)} { // a redelivery, or somebody's replay, reads the same
+			got, err := c.ReadNotice(nil, p.notice(t, with(payment(), "respCode", code)), now)
+			if diff := cmp.Diff(want, got); diff != "" || err != nil || got.OccurredAt.Location() != time.UTC {
+				t.Errorf("code %s: %v (-want +got):\n%s", code, err, diff)
+			}
+		}
+	}
+}
+
+func TestPaymentThatDidNotSucceedMovesNothing(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	c := p.load(t, nil)
+	for _, code := range []string{"01", "03", "04", "05", "12", "34", "60", "64", "99", "a6", "0", "000"} {
+		got, err := c.ReadNotice(nil, p.notice(t, with(payment(), "respCode", code)), noon)
+		if diff := cmp.Diff(channel.Notice{Channel: tasks.SourceUnionPay, Event: channel.EventOther, MerchantID: merID,
+			OccurredAt: paidAt}, got); diff != "" || err != nil {
+			t.Errorf("code %s: %v (-want +got):\n%s", code, err, diff)
+		}
+	}
+}
+
+func TestRefundNoticesSayHowTheRefundEnded(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	c := p.load(t, nil)
+	for _, kind := range []string{"04", "31"} {
+		for code, answer := range map[string]channel.RefundAnswer{
+			"00": {State: channel.RefundSucceeded},
+			"A6": {State: channel.RefundSucceeded},
+			"03": {State: channel.RefundProcessing},
+			"05": {State: channel.RefundProcessing},
+			"63": {State: channel.RefundFailed, Reason: "63 state of the card forbids it"},
+			"45": {State: channel.RefundFailed, Reason: "45 payment was refunded or voided before"},
+			"01": {State: channel.RefundProcessing}, // not certain: a query tells
+			"60": {State: channel.RefundProcessing},
+			"Z9": {State: channel.RefundProcessing},
+		} {
+			for name, currency := range map[string]string{"": "156", "no currency": ""} {
+				content := with(with(refunded(code), "txnType", kind), "currencyCode", currency)
+				got, err := c.ReadNotice(nil, p.notice(t, content), noon)
+				if diff := cmp.Diff(channel.Notice{Channel: tasks.SourceUnionPay, Event: channel.EventRefund, MerchantID: merID,
+					ChannelTxnID: "952603011959303028398", Amount: money.FromFen(30_00), OccurredAt: paidAt,
+					RefundNumber: "rf0123456789abcdef0123456789abcd", Refund: answer}, got); diff != "" || err != nil {
+					t.Errorf("type %s, code %s %s: %v (-want +got):\n%s", kind, code, name, err, diff)
+				}
+			}
+		}
+	}
+	if got, err := c.ReadNotice(nil, p.notice(t, with(refunded("00"), "origQryId", "")), noon); err != nil || got.ChannelTxnID != "" {
+		t.Errorf("without the payment: %+v, %v", got, err)
+	}
+}
+
+func TestEventsThatMoveNothingAreReadAsOthers(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	c := p.load(t, nil)
+	for _, kind := range []string{"00", "02", "03", "11", "32", "33", "79", "1", "001"} {
+		got, err := c.ReadNotice(nil, p.notice(t, with(payment(), "txnType", kind)), noon)
+		if diff := cmp.Diff(channel.Notice{Channel: tasks.SourceUnionPay, Event: channel.EventOther, MerchantID: merID,
+			OccurredAt: paidAt}, got); diff != "" || err != nil {
+			t.Errorf("type %s: %v (-want +got):\n%s", kind, err, diff)
+		}
+	}
+}
+
+// An escape may be written in capitals or not; then the fields are the same, and so must be what is read.
+func TestNoOtherByteOfTheMessageIsTaken(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	c := p.load(t, nil)
+	body := p.notice(t, payment())
+	want, err := c.ReadNotice(nil, body, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := func(other []byte) bool {
+		before, err1 := url.ParseQuery(string(body))
+		after, err2 := url.ParseQuery(string(other))
+		return err1 == nil && err2 == nil && cmp.Equal(before, after)
+	}
+	for i := range body {
+		for _, bit := range []byte{1, 1 << (i % 8), 0x20} {
+			other := bytes.Clone(body)
+			other[i] ^= bit
+			got, err := c.ReadNotice(nil, other, noon)
+			if same(other) {
+				if err != nil || got != want {
+					t.Errorf("byte %d: the same fields are read as %+v, %v", i, got, err)
+				}
+				continue
+			}
+			if got != (channel.Notice{}) || !errors.Is(err, channel.ErrNotGenuine) && !errors.Is(err, channel.ErrMalformed) {
+				t.Errorf("byte %d ^ %x: %+v, %v", i, bit, got, err)
+			}
+		}
+		if got, err := c.ReadNotice(nil, body[:i], noon); err == nil {
+			t.Errorf("the first %d bytes: %+v", i, got)
+		}
+	}
+}
+
+func TestCertificateCountsWithItsLineEnds(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	c := p.load(t, nil)
+	signed := p.signer.sign(t, payment())
+	for name, other := range map[string]string{"LF": strings.ReplaceAll(p.signer.text(), "\r\n", "\n"), "a newline more": p.signer.text() + "\r\n",
+		"spaces": strings.ReplaceAll(p.signer.text(), "\r\n", " ")} {
+		refused(t, c, name, form(with(signed, "signPubKeyCert", other)), channel.ErrNotGenuine)
+	}
+	lf := with(payment(), "signPubKeyCert", strings.ReplaceAll(p.signer.text(), "\r\n", "\n"))
+	if _, err := c.ReadNotice(nil, p.notice(t, lf), noon); err != nil {
+		t.Errorf("signed with LF: %v", err)
+	}
+}
+
+func TestFieldsCannotBeAddedDroppedMergedOrSplit(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	c := p.load(t, nil)
+	for name, change := range map[string]func(map[string]string){
+		"a field more":        func(m map[string]string) { m["extra"] = "1" },
+		"an empty field more": func(m map[string]string) { m["extra"] = "" },
+		"a field less":        func(m map[string]string) { delete(m, "accNo") },
+		"two fields as one":   func(m map[string]string) { m["accNo"] += "&accessType=0"; delete(m, "accessType") },
+		"within braces":       func(m map[string]string) { m["respMsg"] += "&settleAmt=10000"; delete(m, "settleAmt") },
+	} {
+		signed := p.signer.sign(t, payment())
+		change(signed)
+		body := form(signed)
+		if got, err := c.ReadNotice(nil, body, noon); err == nil {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	// Two messages with one signed text: only the one that is cut at each & is read.
+	merged := p.signer.sign(t, with(payment(), "reqReserved", "x&res=1"))
+	split := with(with(merged, "reqReserved", "x"), "res", "1")
+	if pairs(merged) != pairs(split) {
+		t.Fatal("the two messages have different texts")
+	}
+	refused(t, c, "a value with what could be a field", form(merged), channel.ErrMalformed)
+	if _, err := c.ReadNotice(nil, form(split), noon); err != nil {
+		t.Errorf("the same in two fields: %v", err)
+	}
+	refused(t, c, "an open brace", p.notice(t, with(payment(), "reqReserved", "{a=1")), channel.ErrMalformed)
+}
+
+func TestOtherVersionsAndMethodsOfSigningAreRefused(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	c := p.load(t, nil)
+	for name, content := range map[string]map[string]string{
+		"5.0.0":      with(payment(), "version", "5.0.0"),
+		"no version": with(payment(), "version", ""),
+		"a digest":   with(payment(), "signMethod", "11"),
+		"SM3":        with(payment(), "signMethod", "12"),
+		"no method":  with(payment(), "signMethod", ""),
+	} {
+		refused(t, c, name, p.notice(t, content), channel.ErrNotGenuine)
+	}
+	single := payment()
+	single["signPubKeyCert"] = p.signer.text()
+	for name, signature := range map[string]string{
+		"none": "", "not base64": strings.Repeat("*", 344), "short": "AAAA", "of another text": p.signer.signText(t, "x"),
+		"with a newline": p.signer.signText(t, pairs(single))[:343] + "\n", "of the merchant": p.merchant.signText(t, pairs(single)),
+	} {
+		refused(t, c, "signature "+name, form(with(single, "signature", signature)), channel.ErrNotGenuine)
+	}
+}
+
+func TestMessagesThatCannotBeReadAreMalformed(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	c := p.load(t, nil)
+	good := string(p.notice(t, payment()))
+	for name, body := range map[string]string{
+		"empty": "", "no field": "x", "JSON": `{"merId":"1"}`, "an & more": good + "&", "two &": strings.Replace(good, "&", "&&", 1),
+		"a field twice":           good + "&accNo=1",
+		"the same field twice":    good + "&txnType=01",
+		"a bad escape":            strings.Replace(good, "%0D", "%0G", 1),
+		"half an escape":          good + "%2",
+		"no name":                 good + "&=1",
+		"a name with an escape":   good + "&%61=1",
+		"a name with a space":     good + "&a+b=1",
+		"a name too long":         good + "&" + strings.Repeat("a", 65) + "=1",
+		"a semicolon in a name":   good + "&a;b=1",
+		"longer than any message": good + "&a=" + strings.Repeat("a", unionpay.NoticeBytesMax),
+	} {
+		refused(t, c, name, []byte(body), channel.ErrMalformed)
+	}
+}
+
+func TestNoticesWithAnythingOddAreMalformed(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	c := p.load(t, nil)
+	both := []struct{ name, value string }{
+		{"merId", ""}, {"merId", "7772900581100 48"}, {"merId", strings.Repeat("1", 65)},
+		{"orderId", ""}, {"orderId", "rc-1"}, {"orderId", "rc_1"}, {"orderId", "rc%31"}, {"orderId", "４２"},
+		{"txnTime", ""}, {"txnTime", "2026030219593"}, {"txnTime", "202603021959300"}, {"txnTime", "20260302195930.5"},
+		{"txnTime", "20260230195930"}, {"txnTime", "20260302245930"}, {"txnTime", "19991231235959"}, {"txnTime", "21000101000000"},
+		{"txnTime", "+2026030219593"},
+		{"txnAmt", ""}, {"txnAmt", "0"}, {"txnAmt", "-1"}, {"txnAmt", "+1"}, {"txnAmt", "100.00"}, {"txnAmt", "1e4"}, {"txnAmt", "1_000"},
+		{"txnAmt", " 1"}, {"txnAmt", "１"}, {"txnAmt", "10000000000001"}, {"txnAmt", "18446744073709551617"}, {"txnAmt", "0x10"},
+		{"currencyCode", "840"}, {"currencyCode", "CNY"}, {"currencyCode", "0156"},
+		{"txnType", ""}, {"txnType", "0 1"}, {"respCode", ""}, {"respCode", "0\n0"},
+	}
+	for _, odd := range append(both, []struct{ name, value string }{{"queryId", ""}, {"queryId", "4200\n"}, {"currencyCode", ""}}...) {
+		refused(t, c, "payment with "+odd.name+" "+strconv.Quote(odd.value), p.notice(t, with(payment(), odd.name, odd.value)), channel.ErrMalformed)
+	}
+	for _, odd := range append(both, struct{ name, value string }{"origQryId", "x y"}) {
+		refused(t, c, "refund with "+odd.name+" "+strconv.Quote(odd.value), p.notice(t, with(refunded("00"), odd.name, odd.value)),
+			channel.ErrMalformed)
+	}
+	if got, err := c.ReadNotice(nil, p.notice(t, with(payment(), "txnAmt", "00010000")), noon); err != nil || got.Amount != money.FromFen(100_00) {
+		t.Errorf("leading zeros: %+v, %v", got, err)
+	}
+}
+
+func TestNoticesOfOtherMerchantsAreNotOurs(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	c := p.load(t, nil)
+	for name, content := range map[string]map[string]string{"payment": payment(), "refund": refunded("00"), "other": with(payment(), "txnType", "79")} {
+		refused(t, c, name, p.notice(t, with(content, "merId", "777290058110049")), channel.ErrNotOurs)
+	}
+}
+
+func TestRepliesToProblemsNeverReadAsSuccess(t *testing.T) {
+	t.Parallel()
+	c := thePlatform().load(t, nil)
+	for problem, want := range map[error]int{channel.ErrNotGenuine: 401, channel.ErrProbe: 401, channel.ErrStale: 401,
+		channel.ErrMalformed: 400, channel.ErrNotOurs: 403, errors.New("database: password is hunter2"): 503} {
+		reply := c.Reply(problem, noon)
+		if reply.Status != want || string(reply.Body) == "ok" || strings.Contains(string(reply.Body), "hunter2") {
+			t.Errorf("%v: %d %s", problem, reply.Status, reply.Body)
+		}
+	}
+	if got := c.Reply(nil, noon); got.Status != 200 || string(got.Body) != "ok" || got.ContentType == "" {
+		t.Errorf("without a problem: %+v", got)
+	}
+}
+
+// refused checks that a notice is refused with the error, and that nothing is read.
+func refused(t *testing.T, c *unionpay.Channel, what string, body []byte, want error) {
+	t.Helper()
+	got, err := c.ReadNotice(nil, body, noon)
+	if !errors.Is(err, want) || got != (channel.Notice{}) || hasSecret(err.Error()) {
+		t.Errorf("%s: %+v, %v; want %v", what, got, err, want)
+	}
+}

@@ -1,0 +1,91 @@
+package unionpay
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/internal/clock"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// Refund implements channel.Refunder. UnionPay's answer says at best that it took the refund: how it ends is for a notice or Query. A
+// refund ends by no refusal, because a repeat of a refund that was made may be refused for what the first one did (U5).
+// Errors: a *tasks.FieldError when the order names no payment of UnionPay's, an *AnswerError when UnionPay refused, channel.ErrNotGenuine
+// when the answer does not verify, channel.ErrMalformed when it is about something else, and those of the HTTP client. All mean unknown.
+func (c *Channel) Refund(ctx context.Context, order tasks.RefundOrder) (channel.RefundAnswer, error) {
+	if order.ChannelTxnID == "" {
+		return channel.RefundAnswer{}, fmt.Errorf("refund %s: %w", order.Number, &tasks.FieldError{Field: "channel_txn_id",
+			Problem: "is empty", Allowed: "the queryId of the payment"})
+	}
+	answer, err := c.call(ctx, c.backTransURL, map[string]string{"txnType": typeRefund, "txnSubType": "00", "bizType": "000201",
+		"channelType": "07", "orderId": order.Number, "txnTime": txnTime(order), "txnAmt": strconv.FormatInt(order.Amount.Fen(), 10),
+		"origQryId": order.ChannelTxnID, "backUrl": c.backURL})
+	if err != nil {
+		return channel.RefundAnswer{}, fmt.Errorf("refund %s: %w", order.Number, err)
+	}
+	switch code := answer.get("respCode"); code {
+	case codeSucceeded, codeWithDefects, codeTimedOut, codeUncertain, codeAccepted:
+	default:
+		return channel.RefundAnswer{}, fmt.Errorf("refund %s: %w", order.Number, refusal(answer, "respCode", "respMsg"))
+	}
+	if err := c.checkEcho(answer, order); err != nil {
+		return channel.RefundAnswer{}, fmt.Errorf("refund %s: %w", order.Number, err)
+	}
+	return channel.RefundAnswer{State: channel.RefundProcessing}, nil
+}
+
+// Query implements channel.Refunder. It returns channel.ErrUnknownNumber, or the errors of Refund.
+func (c *Channel) Query(ctx context.Context, order tasks.RefundOrder) (channel.RefundAnswer, error) {
+	answer, err := c.call(ctx, c.queryTransURL, map[string]string{"txnType": "00", "txnSubType": "00", "bizType": "000000",
+		"orderId": order.Number, "txnTime": txnTime(order)})
+	if err != nil {
+		return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w", order.Number, err)
+	}
+	switch code := answer.get("respCode"); code {
+	case codeSucceeded:
+	case codeNotFound:
+		if echoed := answer.get("orderId"); echoed != "" && echoed != order.Number {
+			return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w: answer is about another number", order.Number, channel.ErrMalformed)
+		}
+		return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w", order.Number, channel.ErrUnknownNumber)
+	default: // the query itself was refused
+		return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w", order.Number, refusal(answer, "respCode", "respMsg"))
+	}
+	if err := c.checkEcho(answer, order); err != nil {
+		return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w", order.Number, err)
+	}
+	read, certain := refundAnswer(answer.get("origRespCode"))
+	if !certain {
+		return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w", order.Number, refusal(answer, "origRespCode", "origRespMsg"))
+	}
+	return read, nil
+}
+
+// txnTime is the time under which a refund is known to UnionPay together with its number: it comes from the stored order, and so is the
+// same in each request and query (U4).
+func txnTime(order tasks.RefundOrder) string {
+	return order.OccurredAt.In(clock.Shanghai).Format(timeLayout)
+}
+
+// checkEcho refuses an answer that is not about the order: a signature does not cover the request (U5).
+func (c *Channel) checkEcho(answer fields, order tasks.RefundOrder) error {
+	r := &reading{fields: answer}
+	for _, echo := range []struct{ name, want string }{{"merId", c.merID}, {"orderId", order.Number}, {"txnTime", txnTime(order)},
+		{"txnType", typeRefund}} {
+		if answer.get(echo.name) != echo.want {
+			r.refuse(echo.name, "is another's")
+		}
+	}
+	if r.fen("txnAmt") != order.Amount {
+		r.refuse("txnAmt", "is another amount")
+	}
+	if payment := answer.get("origQryId"); payment != "" && payment != order.ChannelTxnID { // not every answer names it
+		r.refuse("origQryId", "is another payment's")
+	}
+	if r.err != nil {
+		return fmt.Errorf("%w: answer's %w", channel.ErrMalformed, r.err)
+	}
+	return nil
+}

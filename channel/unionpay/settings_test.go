@@ -1,0 +1,175 @@
+package unionpay_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/settled-dev/settled/channel/unionpay"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// loadFrom makes the merchant's channel of settings and files that are there.
+func loadFrom(t testing.TB, dir string, settings []byte) *unionpay.Channel {
+	t.Helper()
+	c, err := unionpay.Load(dir, settings, http.DefaultClient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestSettingsThatAreWrongAreRefusedByName(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	for _, c := range []struct {
+		field string
+		value any
+		want  string // the field that is named
+	}{
+		{"mer_id", nil, "mer_id"},
+		{"mer_id", 777290058110048, "mer_id"},
+		{"mer_id", "", "mer_id"},
+		{"mer_id", "77729005811004", "mer_id"},
+		{"mer_id", "77729005811004-", "mer_id"},
+		{"merchant_certificate_file", nil, "merchant_certificate_file"},
+		{"merchant_certificate_file", "empty.pem", "merchant_certificate_file"},
+		{"merchant_certificate_file", "acp_root.cer", "merchant_certificate_file"}, // of another key
+		{"merchant_certificate_file", "two.pem", "merchant_certificate_file"},
+		{"merchant_certificate_file", "acp_key.pem", "merchant_certificate_file"},
+		{"merchant_key_file", nil, "merchant_key_file"},
+		{"merchant_key_file", "no.pem", "merchant_key_file"},
+		{"merchant_key_file", "../no.pem", "merchant_key_file"},
+		{"merchant_key_file", "/etc/hostname", "merchant_key_file"},
+		{"merchant_key_file", "", "merchant_key_file"},
+		{"merchant_key_file", "acp_sign.pem", "merchant_key_file"},
+		{"merchant_key_file", "elliptic.pem", "merchant_key_file"},
+		{"merchant_key_file", []string{"acp_key.pem"}, "merchant_key_file"},
+		{"root_files", nil, "root_files"},
+		{"root_files", "acp_root.cer", "root_files"},
+		{"root_files", []string{}, "root_files"},
+		{"root_files", []any{1}, "root_files"},
+		{"root_files", []string{"acp_root.cer", "empty.pem"}, "root_files[1]"},
+		{"root_files", []string{"acp_sign.pem"}, "root_files[0]"}, // not an authority
+		{"root_files", []string{"acp_middle.cer"}, "middle_files[0]"},
+		{"middle_files", nil, "middle_files"},
+		{"middle_files", []string{"stranger.pem"}, "middle_files[0]"},
+		{"middle_files", []string{"acp_middle.cer", "imposter.pem"}, "middle_files[1]"},
+		{"middle_files", []string{"acp_sign.pem"}, "middle_files[0]"},
+		{"signer_names", []string{}, "signer_names"},
+		{"signer_names", []string{""}, "signer_names"}, // it would match any name
+		{"signer_names", "中国银联股份有限公司", "signer_names"},
+		{"allow_sha1", "true", "allow_sha1"},
+		{"allow_sha1", json.RawMessage("null"), "allow_sha1"},
+		{"back_trans_url", nil, "back_trans_url"},
+		{"back_trans_url", "gateway.95516.com", "back_trans_url"},
+		{"query_trans_url", "ftp://gateway.95516.com", "query_trans_url"},
+		{"query_trans_url", "https://user:secret@gateway.95516.com", "query_trans_url"},
+		{"back_url", nil, "back_url"},
+		{"back_url", "nowhere", "back_url"},
+		{"back_url", "https://shop.invalid/#x", "back_url"},
+		{"Mer_id", "1", `"Mer_id"`},
+		{"key", p.merchant.key.D.String(), `"key"`},
+	} {
+		dir := t.TempDir()
+		settings := p.settingsIn(t, dir, map[string]any{c.field: c.value})
+		writeOddFiles(t, dir)
+		_, err := unionpay.Load(dir, settings, http.DefaultClient)
+		var bad *tasks.FieldError
+		if !errors.As(err, &bad) || bad.Field != c.want || bad.Problem == "" || bad.Allowed == "" {
+			t.Errorf("%s %v: %v, want an error of %s", c.field, c.value, err, c.want)
+		} else if hasSecret(err.Error()) {
+			t.Errorf("%s %v: the error shows a key", c.field, c.value)
+		}
+	}
+	if _, err := unionpay.Load(t.TempDir(), p.settingsIn(t, t.TempDir(), nil), nil); err == nil {
+		t.Error("there is no client, and nobody minds")
+	}
+}
+
+func TestSettingsAreOneJSONObject(t *testing.T) {
+	t.Parallel()
+	for _, settings := range []string{"", "[]", "null", `"x"`, "{", `{"mer_id"}`, `{"mer_id":}`, `{"mer_id":"1",}`, `{"mer_id":"1","mer_id":"2"}`,
+		`{"mer_id":"1","mer\u005fid":"2"}`, "{} {}", "{}x", `{"mer_id":"1"`} {
+		var bad *tasks.FieldError
+		if _, err := unionpay.Load(t.TempDir(), []byte(settings), http.DefaultClient); !errors.As(err, &bad) || bad.Field != "settings" {
+			t.Errorf("settings %s: %v", settings, err)
+		}
+	}
+}
+
+// writeOddFiles writes what the settings may not name.
+func writeOddFiles(t *testing.T, dir string) {
+	t.Helper()
+	p := thePlatform()
+	if err := os.WriteFile(filepath.Join(dir, "empty.pem"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writePEM(t, dir, "elliptic.pem", "PRIVATE KEY", der)
+	writePEM(t, dir, "two.pem", "CERTIFICATE", p.merchant.certificate.Raw, p.signer.certificate.Raw)
+	stranger := issue(p.signer.key, authority("STRANGER", 5), nil)
+	writePEM(t, dir, "stranger.pem", "CERTIFICATE", stranger.certificate.Raw)
+	fake := issue(p.signer.key, authority("CFCA ROOT", 1), nil)
+	imposter := issue(p.signer.key, authority("CFCA OCA1", 2), &fake) // names our root, which has not signed it
+	writePEM(t, dir, "imposter.pem", "CERTIFICATE", imposter.certificate.Raw)
+}
+
+// hasSecret looks for the merchant's key in a text.
+func hasSecret(text string) bool {
+	key := thePlatform().merchant.key
+	for _, secret := range []string{"PRIVATE KEY", key.D.String(), key.D.Text(16), key.Primes[0].String(), key.N.String(),
+		base64.StdEncoding.EncodeToString(key.D.Bytes())} {
+		if strings.Contains(text, secret) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestKeysArePrintedByNoVerb(t *testing.T) {
+	t.Parallel()
+	c := thePlatform().load(t, nil)
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "channel", c)
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "channel", c)
+	texts := []string{string(encode(t, c)), log.String(), fmt.Sprintf("%+v", struct{ C *unionpay.Channel }{c})}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
+		texts = append(texts, fmt.Sprintf(verb, c), fmt.Sprintf(verb, *c))
+	}
+	for _, text := range texts {
+		if hasSecret(text) || strings.Contains(text, "merchantKey") || !strings.Contains(text, merID) {
+			t.Errorf("shown: %.200s", text)
+		}
+	}
+}
+
+func TestKeyMayComeInTheOlderForm(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	dir := t.TempDir()
+	settings := p.settingsIn(t, dir, map[string]any{"merchant_key_file": "pkcs1.pem"})
+	writePEM(t, dir, "pkcs1.pem", "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(p.merchant.key))
+	if _, err := loadFrom(t, dir, settings).ReadNotice(nil, p.notice(t, payment()), noon); err != nil {
+		t.Error(err)
+	}
+}
