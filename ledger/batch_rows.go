@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,7 +26,7 @@ const insertLineSQL = `
 INSERT INTO order_lines (book, order_id, line_id, position, kind, amount_fen, allocated_fen, refunded_fen)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 
-// updateLegsSQL adds what the batch refunds; the CHECK on the table refuses more than was captured.
+// updateLegsSQL stores what is refunded, if the legs are still as they were read; the CHECK on the table refuses more than was captured.
 const updateLegsSQL = `
 WITH changed AS (
     UPDATE legs l
@@ -42,11 +41,12 @@ WITH changed AS (
 )
 SELECT expect_rows('legs', (SELECT count(*) FROM changed), cardinality($2::text[]))`
 
+// updateLineSQL stores what is refunded of a line, if it is still as it was read.
 const updateLineSQL = `
 WITH changed AS (
     UPDATE order_lines
     SET refunded_fen = $4
-    WHERE book = $1 AND order_id = $2 AND line_id = $3
+    WHERE book = $1 AND order_id = $2 AND line_id = $3 AND refunded_fen = $5
     RETURNING 1
 )
 SELECT expect_rows('lines', (SELECT count(*) FROM changed), 1)`
@@ -137,7 +137,8 @@ func queueOrderRows(queries *pgx.Batch, book int, batch []*decided, at time.Time
 				fens(line.Refunded))
 		}
 	}
-	queueRefundedRows(queries, book, batch, fresh)
+	queueRefundedLegs(queries, book, batch, fresh)
+	queueRefundedLines(queries, book, batch, fresh)
 }
 
 type legColumns struct {
@@ -153,43 +154,58 @@ func (c *legColumns) add(o *Order, leg int) {
 	c.captured, c.refunded = append(c.captured, l.Captured.Fen()), append(c.refunded, l.Refunded.Fen())
 }
 
-// queueRefundedRows updates legs and lines of orders that existed before the batch, each once.
-func queueRefundedRows(queries *pgx.Batch, book int, batch []*decided, fresh map[*Order]bool) {
+// queueRefundedLegs updates the legs of orders that existed before the batch, each once.
+func queueRefundedLegs(queries *pgx.Batch, book int, batch []*decided, fresh map[*Order]bool) {
 	type legKey struct {
 		order *Order
 		leg   int
 	}
 	given := map[legKey]int64{}
-	var order []legKey
-	lines := map[*Order][]string{}
+	var changed []legKey
 	for _, d := range batch {
 		for _, r := range applied(d).LegRefunds {
 			key := legKey{r.Order, r.Leg}
 			if _, seen := given[key]; !seen && !fresh[r.Order] {
-				order = append(order, key)
+				changed = append(changed, key)
 			}
 			given[key] += r.Amount.Fen()
 		}
+	}
+	if len(changed) == 0 {
+		return
+	}
+	var legs legColumns
+	stored := make([]int64, 0, len(changed))
+	for _, key := range changed {
+		legs.add(key.order, key.leg)
+		stored = append(stored, key.order.Legs[key.leg].Refunded.Fen()-given[key])
+	}
+	queries.Queue(updateLegsSQL, book, legs.orders, legs.numbers, legs.refunded, stored)
+}
+
+// queueRefundedLines updates the lines of orders that existed before the batch, each once.
+func queueRefundedLines(queries *pgx.Batch, book int, batch []*decided, fresh map[*Order]bool) {
+	type found struct {
+		orderID  string
+		refunded []int64 // before the batch: what the line says now, less what the batch gave back
+	}
+	lines := map[*Line]*found{}
+	for _, d := range batch {
 		for _, r := range applied(d).LineRefunds {
-			if !fresh[r.Order] && !slices.Contains(lines[r.Order], r.LineID) {
-				lines[r.Order] = append(lines[r.Order], r.LineID)
+			if fresh[r.Order] {
+				continue
+			}
+			line, _ := r.Order.Line(r.LineID)
+			if lines[line] == nil {
+				lines[line] = &found{r.Order.ID, fens(line.Refunded)}
+			}
+			for leg, amount := range r.PerLeg {
+				lines[line].refunded[leg] -= amount.Fen()
 			}
 		}
 	}
-	if len(order) > 0 {
-		var legs legColumns
-		stored := make([]int64, 0, len(order))
-		for _, key := range order {
-			legs.add(key.order, key.leg)
-			stored = append(stored, key.order.Legs[key.leg].Refunded.Fen()-given[key])
-		}
-		queries.Queue(updateLegsSQL, book, legs.orders, legs.numbers, legs.refunded, stored)
-	}
-	for o, ids := range lines {
-		for _, id := range ids {
-			line, _ := o.Line(id)
-			queries.Queue(updateLineSQL, book, o.ID, id, fens(line.Refunded))
-		}
+	for line, before := range lines {
+		queries.Queue(updateLineSQL, book, before.orderID, line.ID, fens(line.Refunded), before.refunded)
 	}
 }
 

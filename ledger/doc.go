@@ -32,8 +32,8 @@
 // # Concurrency
 //
 // A book has one writer at a time: a batch begins by locking the book's row and holds it to its commit. So a batch needs no other
-// row lock, two workers cannot deadlock, and a decision is made over rows that nobody else changes. Writes still name the version
-// that they replace, and PostgreSQL refuses the batch when a row was changed behind the lock.
+// row lock, two workers cannot deadlock, and a decision is made over rows that nobody else changes. Writes of balances, legs and lines
+// still name what they replace, and PostgreSQL refuses the batch when a row was changed behind the lock.
 //
 // # Failures
 //
