@@ -96,12 +96,20 @@ func (b *batch) run(ctx context.Context, conn *pgx.Conn) error {
 		err = b.settle(ctx, conn, state, now, policy.version)
 	}
 	if err != nil && !conn.IsClosed() {
-		// The connection goes back to the pool; its transaction must not.
-		if _, rollbackErr := conn.Exec(context.WithoutCancel(ctx), "ROLLBACK"); rollbackErr != nil {
-			err = errors.Join(err, fmt.Errorf("roll back: %w", rollbackErr))
-		}
+		err = errors.Join(err, b.rollBack(ctx, conn))
 	}
 	return err
+}
+
+// rollBack ends the transaction: the connection goes back to the pool, its transaction must not. A server that does not answer is waited
+// for as long as for a batch, and no longer: the lane stands still meanwhile.
+func (b *batch) rollBack(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.ledger.config.BatchTimeout)
+	defer cancel()
+	if _, err := conn.Exec(ctx, "ROLLBACK"); err != nil {
+		return fmt.Errorf("roll back: %w", err)
+	}
+	return nil
 }
 
 // load reads the requests, which never change, before the book is locked, and which of them are pending. That may change before the

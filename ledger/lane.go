@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -102,7 +103,7 @@ func (l *lane) withdraw(s *submission) bool {
 	defer l.mu.Unlock()
 	for i, waiting := range l.waiting {
 		if waiting == s {
-			l.waiting = append(l.waiting[:i], l.waiting[i+1:]...)
+			l.waiting = slices.Delete(l.waiting, i, i+1)
 			l.depth -= len(s.ids)
 			l.changed.Broadcast()
 			return true
@@ -149,8 +150,8 @@ func (l *lane) take() []*submission {
 		n++
 		size += len(s.ids)
 	}
-	group := append([]*submission(nil), l.waiting[:n]...)
-	l.waiting = append(l.waiting[:0], l.waiting[n:]...)
+	group := slices.Clone(l.waiting[:n])
+	l.waiting = slices.Delete(l.waiting, 0, n)
 	l.depth -= size
 	l.changed.Broadcast()
 	return group

@@ -1,15 +1,20 @@
 package ledger_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/settled-dev/settled/internal/postgres"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/ledger/ledgertest"
 	"github.com/settled-dev/settled/money"
@@ -138,6 +143,47 @@ func expectRaised(t *testing.T, b *ledgertest.Books, fault, says string, mended 
 		want = "3.00"
 	}
 	b.Expect(t, ledger.UserReward("u1"), want)
+}
+
+// deafToRollbacks is a line to PostgreSQL that swallows the first ROLLBACK.
+type deafToRollbacks struct {
+	net.Conn
+	swallowed *atomic.Bool
+}
+
+func (d deafToRollbacks) Write(bytes []byte) (int, error) {
+	if strings.Contains(string(bytes), "ROLLBACK") && d.swallowed.CompareAndSwap(false, true) {
+		return len(bytes), nil
+	}
+	return d.Conn.Write(bytes)
+}
+
+func TestRollbackThatIsNotAnsweredHoldsNoLane(t *testing.T) {
+	t.Parallel()
+	var mended sync.Map
+	b := ledgertest.Open(t, ledgertest.WithRules(rulesWith(badRule(&mended))...))
+	swallowed := &atomic.Bool{}
+	pool, err := postgres.Open(t.Context(), b.DB.URL, postgres.Configure(func(c *pgxpool.Config) {
+		dial := c.ConnConfig.DialFunc
+		c.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dial(ctx, network, address)
+			return deafToRollbacks{conn, swallowed}, err
+		}
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	l, err := ledger.Open(t.Context(), pool, ledger.Config{Rules: rulesWith(badRule(&mended)), BatchTimeout: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	receipt := b.Accept(t, grant("poison", "text"))[0]
+	answers, err := l.Apply(t.Context(), receipt.Book, receipt.ID)
+	if err != nil || answers[0].Fate != ledger.Dead || !swallowed.Load() {
+		t.Errorf("answers are %+v, %v; a rollback was swallowed: %t", answers, err, swallowed.Load())
+	}
 }
 
 func TestManyPoisonsInOneBatchAreEachFound(t *testing.T) {

@@ -3,6 +3,7 @@ package tasks
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -76,7 +77,7 @@ func (g *groupAccept) withdraw(a *acceptance) bool {
 	defer g.mu.Unlock()
 	for i, waiting := range g.waiting {
 		if waiting == a {
-			g.waiting = append(g.waiting[:i], g.waiting[i+1:]...)
+			g.waiting = slices.Delete(g.waiting, i, i+1)
 			return true
 		}
 	}
@@ -135,8 +136,8 @@ func (g *groupAccept) take(rest time.Duration) []*acceptance {
 		g.arrived.Wait()
 	}
 	n := min(len(g.waiting), g.config.BatchMax)
-	batch := append([]*acceptance(nil), g.waiting[:n]...)
-	g.waiting = append(g.waiting[:0], g.waiting[n:]...)
+	batch := slices.Clone(g.waiting[:n])
+	g.waiting = slices.Delete(g.waiting, 0, n)
 	return batch
 }
 
