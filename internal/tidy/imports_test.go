@@ -128,6 +128,12 @@ var libraries = []struct {
 		"the specification's own library is what our signatures are verified by, not what we sign with",
 	},
 	{
+		"github.com/smartwalle/alipay/v3",
+		[]string{"channel"},
+		true,
+		"a library is what our verifier and our simulated gateway are compared with, not what we run",
+	},
+	{
 		"github.com/stretchr/testify", nil, true,
 		"its Equal compares by reflection; plain if and go-cmp use a type's own Equal",
 	},
