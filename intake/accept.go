@@ -8,21 +8,25 @@ import (
 	"net/url"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/settled-dev/settled/intake/access"
+	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
 )
 
 // acceptInput is a request's body as it came: tasks.ParsePayload reads it, more strictly than a schema can say.
 type acceptInput struct {
 	body    []byte
+	wait    time.Duration // for the outcome
 	problem *Problem
 }
 
 // Resolve reads the body; huma calls it before the handler. It never holds more than the largest request.
 func (in *acceptInput) Resolve(ctx huma.Context) []error {
+	in.wait = preferredWait(ctx)
 	in.body, in.problem = readJSON(ctx, tasks.PayloadBytesMax)
 	return nil
 }
@@ -30,6 +34,7 @@ func (in *acceptInput) Resolve(ctx huma.Context) []error {
 type acceptOutput struct {
 	Status   int
 	Location string `header:"Location"`
+	Applied  string `header:"Preference-Applied"`
 	Body     tasks.Receipt
 }
 
@@ -41,13 +46,14 @@ func (a *API) registerAccept(routes huma.API) {
 			continue
 		}
 		responses := problemResponses(registry, "409", "413", "415", "422", "503")
-		responses["200"] = &huma.Response{Description: "Replayed: stored before with the same content",
+		responses["200"] = &huma.Response{Description: "Replayed: stored before with the same content. Or, when the call waited for it: accepted, and decided already",
 			Content: map[string]*huma.MediaType{"application/json": {Schema: schemaOf(registry, reflect.TypeFor[tasks.Receipt]())}}}
 		path := "/v1/requests/" + string(kind)
 		huma.Register(routes, huma.Operation{
 			OperationID: "accept-" + strings.ReplaceAll(string(kind), ":", "-"), Method: http.MethodPost, Path: path,
 			Tags: []string{"requests"}, Summary: "Accept a " + string(kind),
 			DefaultStatus: http.StatusAccepted, Responses: responses, Security: needs(access.ScopeOf(kind)),
+			Parameters: []*huma.Param{preferWait()},
 		}, func(ctx context.Context, in *acceptInput) (*acceptOutput, error) { return a.accept(ctx, kind, in) })
 		// Said only now: huma reads and validates every body that it knows of before the handler can.
 		routes.OpenAPI().Paths[path].Post.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
@@ -87,10 +93,25 @@ func (a *API) accept(ctx context.Context, kind tasks.Kind, in *acceptInput) (*ac
 	}
 	out := &acceptOutput{Status: http.StatusAccepted, Body: receipt,
 		Location: "/v1/requests/" + string(kind) + "/" + url.PathEscape(receipt.Key)}
-	if receipt.Status == tasks.Replayed {
+	a.awaitOutcome(ctx, in.wait, out)
+	if receipt.Status == tasks.Replayed || out.Body.Outcome != nil {
 		out.Status = http.StatusOK
 	}
 	return out, nil
+}
+
+// awaitOutcome waits for the outcome of a stored request that has none yet. Whose request it is not is told no outcome: nothing is
+// waited for.
+func (a *API) awaitOutcome(ctx context.Context, most time.Duration, out *acceptOutput) {
+	receipt := &out.Body
+	if most == 0 || receipt.Outcome != nil || !access.PrincipalOf(ctx).Owns(receipt.Producer) {
+		return
+	}
+	outcome, waited := a.watch.wait(ctx, ledger.RequestRef{Book: receipt.Book, ID: receipt.ID}, most, a.draining)
+	a.metrics.waited(waited, outcome != nil)
+	if waited {
+		receipt.Outcome, out.Applied = outcome, fmt.Sprintf("wait=%d", int(most.Seconds()))
+	}
 }
 
 func (a *API) enqueue(ctx context.Context, kind tasks.Kind, in *acceptInput) (tasks.Receipt, *Problem) {

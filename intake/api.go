@@ -58,6 +58,7 @@ type API struct {
 	metrics *metrics
 	mux     *http.ServeMux
 
+	watch    *outcomeWatch
 	lists    chan struct{} // one for each list that is in memory
 	draining chan struct{} // closed by Drain
 	drain    sync.Once
@@ -75,7 +76,7 @@ func NewAPI(config Config) *API {
 		config.Version = "devel"
 	}
 	a := &API{config: config, metrics: newMetrics(config.Registerer), mux: http.NewServeMux(),
-		lists: make(chan struct{}, listsAtOnce), draining: make(chan struct{})}
+		watch: newOutcomeWatch(config.Reader, config.Clock), lists: make(chan struct{}, listsAtOnce), draining: make(chan struct{})}
 	described := huma.DefaultConfig("settled", config.Version)
 	described.Info.Description = "Applies refunds, recharges and idle-balance sweeps to a wallet's books, exactly once. " +
 		"Amounts are strings in yuan with at most two places; times are RFC 3339."
@@ -88,6 +89,10 @@ func NewAPI(config Config) *API {
 	a.registerBulk(routes)
 	a.registerRechargeOrders(routes)
 	a.registerLookups(routes)
+	a.registerOutstanding(routes)
+	a.registerOrders(routes)
+	a.registerPreview(routes)
+	a.registerStatement(routes)
 	a.registerNotices(routes)
 	return a
 }
@@ -99,7 +104,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mux.ServeHTTP(w, r)
 }
 
-// Drain lets long calls end: streams take no more lines. Call it when the API's server begins to end. It may be called twice.
+// Drain lets long calls end: streams take no more lines, and nobody waits for an outcome. Call it when the API's server begins to end. It may be called twice.
 func (a *API) Drain() { a.drain.Do(func() { close(a.draining) }) }
 
 // failure answers for an error that is neither the producer's fault nor an outcome. unknown says what is not known now.

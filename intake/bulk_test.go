@@ -21,7 +21,9 @@ import (
 
 const bulkRecharges = "/v1/requests/recharge:confirm/bulk"
 
-func listOf(items ...string) *strings.Reader { return strings.NewReader("[" + strings.Join(items, ",") + "]") }
+func listOf(items ...string) *strings.Reader {
+	return strings.NewReader("[" + strings.Join(items, ",") + "]")
+}
 
 func place(i int) *int { return &i }
 

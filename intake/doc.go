@@ -5,18 +5,24 @@
 //
 //	POST /v1/requests/{kind}                      accept one request of a kind, such as refund:apply
 //	POST /v1/requests/{kind}/bulk                 accept a list of up to 10,000, or a stream of any number of them
+//	GET  /v1/requests                             requests that have no outcome yet: accepted, parked or dead
 //	GET  /v1/requests/{kind}/{key}                one request: payload, outcome, transfers, timeline
 //	POST /v1/recharge-orders                      open a recharge order
 //	GET  /v1/recharge-orders/{recharge_id}        one order: its number at the channel, and whether it is paid
 //	POST /v1/recharge-orders/{recharge_id}/close  close one that is not paid
 //	POST /v1/notices/{channel}                    where channels send their notices; see package notice
+//	GET  /v1/orders/{order_id}                    what an order captured, gave back, and can still give back, by leg and line
+//	GET  /v1/orders/{order_id}/refunds            the refunds that were asked of it
+//	POST /v1/refunds/preview                      what would become of a refund, and what would go where; changes nothing
 //	GET  /v1/users/{user_id}/balances             a user's balances, now or ?at= a time
+//	GET  /v1/users/{user_id}/statement            what moved on a user's accounts, as JSON or CSV
 //	GET  /openapi.json                            the description of all this, made from the code (also .yaml)
 //
 // # Answers to a request
 //
 //	202  accepted: it is stored durably, and the producer may forget it
 //	200  replayed: it was stored before with the same content; its outcome stands beside it once it is decided
+//	200  accepted and decided already, when the call preferred to wait for that (Prefer: wait=5)
 //	409  conflict: its key was used before with other content; each field that differs is named
 //	413  the body is too large to be a request
 //	415  the body is not declared as application/json
@@ -25,6 +31,18 @@
 //
 // Every answer from 400 upward is a problem of RFC 9457 (application/problem+json). After a 503, a 500, or no answer at all the
 // producer sends the same request with the same key again, which is always safe.
+//
+// # Waiting for an outcome
+//
+// A call may prefer to wait for up to 30 s (RFC 7240). PostgreSQL is asked for all outcomes that are waited for in one question, every
+// 10 ms and never for more than a fifth of a connection's time; batches know nothing of it. At most 1,000 calls wait in a process:
+// others are answered 202 at once, as is everybody when the process ends.
+//
+// # Lists
+//
+// A list has pages of up to 500 (limit), each with the cursor of the next one, which stands in a header Link (RFC 8288) too. A cursor
+// names a place and not a number: what is added while somebody pages moves nothing to another page. It is of one list, and is refused
+// by another. A key sees the requests of its own producer only, in orders and lists too; admin sees all.
 //
 // # Many requests in one call
 //

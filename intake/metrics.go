@@ -18,10 +18,18 @@ const (
 // kindUnknown stands for every kind that producers may not ask for: labels are a closed set.
 const kindUnknown = "unknown"
 
+// What became of a call's wait for its outcome.
+const (
+	waitDecided = "decided"
+	waitExpired = "expired"
+	waitFull    = "full"
+)
+
 type metrics struct {
 	requests *prometheus.CounterVec
 	accept   *prometheus.HistogramVec
 	streams  prometheus.Gauge
+	waits    *prometheus.CounterVec
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
@@ -33,6 +41,9 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 			Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10}}, []string{"kind"}),
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{Name: "settled_intake_streams",
 			Help: "Streams of requests that are under way over HTTP."}),
+		waits: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "settled_intake_waits_total",
+			Help: "Calls that preferred to wait for their outcome, by whether it came in time; full is that too many waited already."},
+			[]string{"result"}),
 	}
 	// Every series exists from the start, so that the first refusal is an increase and not a new series.
 	for _, kind := range tasks.Kinds() {
@@ -46,8 +57,11 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		}
 	}
 	m.requests.WithLabelValues(kindUnknown, statusRefused)
+	for _, result := range []string{waitDecided, waitExpired, waitFull} {
+		m.waits.WithLabelValues(result)
+	}
 	if registerer != nil {
-		registerer.MustRegister(m.requests, m.accept, m.streams)
+		registerer.MustRegister(m.requests, m.accept, m.streams, m.waits)
 	}
 	return m
 }
@@ -62,4 +76,15 @@ func (m *metrics) answered(kind, status string, took time.Duration) {
 	if status == string(tasks.Accepted) {
 		m.accept.WithLabelValues(kind).Observe(took.Seconds())
 	}
+}
+
+func (m *metrics) waited(waited, decided bool) {
+	result := waitExpired
+	switch {
+	case !waited:
+		result = waitFull
+	case decided:
+		result = waitDecided
+	}
+	m.waits.WithLabelValues(result).Inc()
 }

@@ -116,14 +116,22 @@ SELECT r.id, r.payload, r.accepted_at, coalesce(p.state, o.result, ''), coalesce
 FROM requests r
 LEFT JOIN pending p ON p.book = r.book AND p.request_id = r.id
 LEFT JOIN outcomes o ON o.book = r.book AND o.request_id = r.id
-WHERE r.kind = 'refund:apply' AND r.book = $1 AND r.payload ->> 'order_id' = $2 AND r.id > $3
+WHERE r.kind = 'refund:apply' AND r.book = $1 AND r.payload ->> 'order_id' = $2 AND r.id > $3 AND ($4 = '' OR r.producer = $4)
 ORDER BY r.id
-LIMIT $4`
+LIMIT $5`
+
+// OrderRefundsQuery asks for one page of the refunds of an order.
+type OrderRefundsQuery struct {
+	Book     int
+	OrderID  string
+	Producer string    // whose refunds are listed; empty means everybody's
+	After    uuid.UUID // of the last refund of the page before; zero for the first page
+	Limit    int       // 1 to 1000
+}
 
 // OrderRefunds lists the refunds that were asked of an order in its own book, in the order of their ids, which is about that of
-// their acceptance. after is the zero id or that of the last refund of the page before; limit is 1 to 1000. A refund that names
-// another user of another book is not among them: it waits there.
-func (r *Reader) OrderRefunds(ctx context.Context, book int, orderID string, after uuid.UUID, limit int) ([]OrderRefund, error) {
+// their acceptance. A refund that names another user of another book is not among them: it is rejected there.
+func (r *Reader) OrderRefunds(ctx context.Context, query OrderRefundsQuery) ([]OrderRefund, error) {
 	refunds, err := queryRows(ctx, r.pool, func(row pgx.CollectableRow) (OrderRefund, error) {
 		var refund OrderRefund
 		var payload []byte
@@ -137,9 +145,9 @@ func (r *Reader) OrderRefunds(ctx context.Context, book int, orderID string, aft
 		}
 		refund.Refund, _ = decoded.(*tasks.Refund)
 		return refund, nil
-	}, refundsOfOrderSQL, book, orderID, after, min(max(limit, 1), 1000))
+	}, refundsOfOrderSQL, query.Book, query.OrderID, query.After, query.Producer, min(max(query.Limit, 1), 1000))
 	if err != nil {
-		return nil, fmt.Errorf("list the refunds of order %q: %w", orderID, err)
+		return nil, fmt.Errorf("list the refunds of order %q: %w", query.OrderID, err)
 	}
 	return refunds, nil
 }

@@ -85,7 +85,7 @@ func TestRefundsOfAnOrderAreListedInPages(t *testing.T) {
 	book := tasks.BookOf("u1", b.Client.Books())
 	var got []string
 	for after := uuid.Nil; ; {
-		page, err := b.Reader.OrderRefunds(t.Context(), book, "o1", after, 4)
+		page, err := b.Reader.OrderRefunds(t.Context(), ledger.OrderRefundsQuery{Book: book, OrderID: "o1", After: after, Limit: 4})
 		if err != nil {
 			t.Fatal(err)
 		}

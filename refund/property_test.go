@@ -99,6 +99,17 @@ func expected(o *ledger.Order, p *tasks.Refund) tasks.Reason {
 	return ""
 }
 
+// checkForecast fails unless what was foreseen has come.
+func checkForecast(t *rapid.T, foreseen refund.Forecast, d ledger.Decision) {
+	told := refund.Refusal{Detail: foreseen.Plan.String()}
+	if foreseen.Refusal != nil {
+		told = *foreseen.Refusal
+	}
+	if told.Reason != d.Reason() || told.Detail != d.Detail() || foreseen.WaitsFor != d.WaitsFor() {
+		t.Fatalf("foreseen %+v, became %q %q, waits for %q", foreseen, d.Reason(), d.Detail(), d.WaitsFor())
+	}
+}
+
 // journey is one order's refunds and what is known of them.
 type journey struct {
 	state    *ledger.State
@@ -116,7 +127,9 @@ func newJourney(t *rapid.T, o *ledger.Order) *journey {
 func (j *journey) refund(t *rapid.T, p *tasks.Refund) {
 	want := expected(j.order, p)
 	before := slices.Clone(j.order.Legs)
+	foreseen := refund.Foresee(j.order, false, p, j.state.Policy().RefundSplit)
 	d := decide(t, j.state, refund.Apply(), p)
+	checkForecast(t, foreseen, d)
 	if d.Reason() != want || d.Applied() != (want == "") {
 		t.Fatalf("refund of %s: applied %v, %q (%s); want %q", p.Amount, d.Applied(), d.Reason(), d.Detail(), want)
 	}

@@ -24,7 +24,7 @@ func applyRefund(s *ledger.State, _ *ledger.Request, p *tasks.Refund) ledger.Dec
 	order, captured := s.Order(p.OrderID)
 	if !captured {
 		refusal := notOfUser(p)
-		return ledger.Park(string(tasks.PaymentCapture)+"/"+p.OrderID).OrElsewhere(refusal.Reason, refusal.Detail)
+		return ledger.Park(awaited(p)).OrElsewhere(refusal.Reason, refusal.Detail)
 	}
 	plan, refusal := NewPlan(order, p, s.Policy().RefundSplit)
 	if refusal != nil {
@@ -46,6 +46,9 @@ func applyRefund(s *ledger.State, _ *ledger.Request, p *tasks.Refund) ledger.Dec
 	}
 	return d
 }
+
+// awaited is what a refund waits for whose order is not captured.
+func awaited(p *tasks.Refund) string { return string(tasks.PaymentCapture) + "/" + p.OrderID }
 
 func creditedAccount(userID string, part Part) ledger.AccountName {
 	switch part.To {

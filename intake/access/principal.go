@@ -27,6 +27,21 @@ func (p Principal) MaySee(producer string) bool {
 	return p.May(Admin) || p.May(Read) && p.Producer != "" && p.Producer == producer
 }
 
+// SeesOnly is the one producer whose requests the principal may look up; empty when it may look up every producer's.
+func (p Principal) SeesOnly() string {
+	switch {
+	case p.May(Admin):
+		return ""
+	case p.Producer == "":
+		return nobody
+	default:
+		return p.Producer
+	}
+}
+
+// nobody is no producer's name: an id holds no slash.
+const nobody = "/"
+
 // Owns says whether a stored request is the principal's own, or everybody's are: whether an answer to a replay or conflict may tell
 // what is stored.
 func (p Principal) Owns(producer string) bool {

@@ -1,0 +1,21 @@
+package refund_test
+
+import (
+	"testing"
+
+	"github.com/settled-dev/settled/refund"
+	"github.com/settled-dev/settled/tasks"
+)
+
+func TestRefundOfWhatIsNotCapturedIsForeseenToWait(t *testing.T) {
+	t.Parallel()
+	p := refundOf(1)
+	parked := refund.Foresee(nil, false, p, tasks.Proportional)
+	if parked.WaitsFor != "payment:capture/"+p.OrderID || parked.Refusal != nil {
+		t.Errorf("no payment: %+v", parked)
+	}
+	elsewhere := refund.Foresee(nil, true, p, tasks.Proportional)
+	if elsewhere.WaitsFor != "" || elsewhere.Refusal == nil || elsewhere.Refusal.Reason != tasks.OrderOfAnotherUser {
+		t.Errorf("paid elsewhere: %+v", elsewhere)
+	}
+}
