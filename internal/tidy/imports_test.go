@@ -134,6 +134,18 @@ var libraries = []struct {
 		"a library is what our verifier and our simulated gateway are compared with, not what we run",
 	},
 	{
+		"github.com/emmansun/gmsm",
+		[]string{"channel/ecny"},
+		false,
+		"SM2 is what one channel signs with, and no other part needs it",
+	},
+	{
+		"github.com/go-pay/crypto",
+		[]string{"channel/ecny"},
+		true,
+		"it is what our SM2 is compared with, not what we run",
+	},
+	{
 		"github.com/stretchr/testify", nil, true,
 		"its Equal compares by reflection; plain if and go-cmp use a type's own Equal",
 	},
@@ -240,6 +252,9 @@ func TestPlantedImportsAreFound(t *testing.T) {
 		{"a test imitates Redis", "worker/worker_test.go", file(`"github.com/alicebob/miniredis/v2"`), "may be imported in: internal/devstack."},
 		{"the program needs an SDK", "channel/wechat/notice.go", file(`"github.com/wechatpay-apiv3/wechatpay-go/core"`), "channel (tests only)"},
 		{"a test compares with an SDK", "channel/wechat/notice_test.go", file(`"github.com/wechatpay-apiv3/wechatpay-go/core"`), ""},
+		{"a channel signs by SM2", "channel/ecny/ecnysim/key.go", file(`"github.com/emmansun/gmsm/sm2"`), ""},
+		{"another channel does", "channel/wechat/key.go", file(`"github.com/emmansun/gmsm/sm2"`), "may be imported in: channel/ecny."},
+		{"the second SM2 is run", "channel/ecny/key.go", file(`"github.com/go-pay/crypto/sm2"`), "channel/ecny (tests only)"},
 		{"testify", "ledger/lane_test.go", file(`"github.com/stretchr/testify/require"`), "may be imported in: nowhere."},
 		{"a dot import", "ledger/lane.go", file(`. "time"`), "dot import"},
 	})
