@@ -63,15 +63,15 @@ func (h *Handler) paymentAccepted(ctx context.Context, notice channel.Notice, pa
 // match says what a payment is to be accepted as. known says that it was accepted as that before, whatever has become of its order
 // since: then the content can only be the same, or contradict it. It is pure.
 func match(notice channel.Notice, trace recharge.Trace) (payload tasks.Payload, known bool) {
-	if trace.Suspended != nil {
+	known = trace.ConfirmedBy(notice.Channel, notice.ChannelTxnID)
+	if trace.Suspended != nil && !known {
 		again := *trace.Suspended
 		again.OutTradeNo, again.Amount, again.OccurredAt = notice.OutTradeNo, notice.Amount, notice.OccurredAt
 		return &again, true
 	}
-	known = trace.ConfirmedBy(notice.Channel, notice.ChannelTxnID)
 	cause := suspensionCause(notice, trace)
 	if known || cause == "" {
-		// Whose recharge it is says the order (N2).
+		// Whose recharge it is says the order, never the notice.
 		return &tasks.Recharge{RechargeID: trace.Order.RechargeID, UserID: trace.Order.UserID, Channel: notice.Channel,
 			ChannelTxnID: notice.ChannelTxnID, Amount: notice.Amount, OccurredAt: notice.OccurredAt}, known
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/internal/postgres"
 	"github.com/settled-dev/settled/tasks"
 )
 
@@ -54,7 +55,7 @@ func (h *Handler) findRefund(ctx context.Context, number string) (*tasks.RefundO
 	var stored []byte
 	err := h.config.Pool.QueryRow(ctx, findRefundSQL, number).Scan(&stored)
 	switch {
-	case errors.Is(err, pgx.ErrNoRows):
+	case errors.Is(err, pgx.ErrNoRows), postgres.IsContent(err): // no stored key has bytes that PostgreSQL refuses
 		return nil, fmt.Errorf("refund %q: %w", number, errUnknownRefund)
 	case err != nil:
 		return nil, fmt.Errorf("find refund %q: %w", number, err)

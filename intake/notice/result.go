@@ -62,7 +62,7 @@ func resultOf(err error) result {
 		return resultUnknownRefund
 	case errors.Is(err, errOtherRefund):
 		return resultOtherRefund
-	case postgres.IsConnection(err), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
+	case postgres.IsConnection(err), postgres.IsRetryable(err), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
 		errors.Is(err, tasks.ErrClientClosed):
 		return resultUnavailable
 	default:

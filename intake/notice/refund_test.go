@@ -1,0 +1,161 @@
+package notice_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/ledger"
+	"github.com/settled-dev/settled/ledger/ledgertest"
+	"github.com/settled-dev/settled/refund"
+	"github.com/settled-dev/settled/tasks"
+)
+
+const (
+	refunding = ledger.AccountName("channel/wechat/refunding")
+	clearing  = ledger.AccountName("channel/wechat/clearing")
+)
+
+// sent has 30.00 of an order of 100.00 sent back to WeChat Pay, and returns what was sent.
+func (d *door) sent(t *testing.T) tasks.RefundOrder {
+	t.Helper()
+	payment := ledgertest.Payment("o1", "u1", ledgertest.Leg(tasks.SourceWeChat, "100.00"))
+	payment.Legs[0].ChannelTxnID = "t1"
+	ledgertest.Applied(t, d.Do(t, payment, ledgertest.Refund("rf1", "o1", "u1", "30.00"))...)
+	d.Expect(t, refunding, "30.00")
+	return tasks.RefundOrder{Number: refund.Number("rf1", 0), RefundID: "rf1", OrderID: "o1", UserID: "u1", Channel: tasks.SourceWeChat,
+		ChannelTxnID: "t1", Captured: ledgertest.Yuan("100.00"), Amount: ledgertest.Yuan("30.00"), OccurredAt: ledgertest.Noon}
+}
+
+var (
+	succeeded = channel.RefundAnswer{State: channel.RefundSucceeded, EndedAt: ledgertest.Noon.Add(time.Hour)}
+	abnormal  = channel.RefundAnswer{State: channel.RefundFailed, Reason: "ABNORMAL"}
+)
+
+// ended is the notice of a refund's end.
+func ended(order tasks.RefundOrder, answer channel.RefundAnswer) channel.Notice {
+	return channel.Notice{Channel: order.Channel, Event: channel.EventRefund, OutTradeNo: order.OrderID, ChannelTxnID: order.ChannelTxnID,
+		Amount: order.Amount, OccurredAt: ledgertest.Noon.Add(2 * time.Hour), RefundNumber: order.Number, Refund: answer}
+}
+
+// query accepts a channel's answer as a worker does that has asked.
+func (d *door) query(t *testing.T, order tasks.RefundOrder, answer channel.RefundAnswer) {
+	t.Helper()
+	result, final := channel.Result(order, answer)
+	if !final {
+		t.Fatalf("%+v is not final", answer)
+	}
+	if _, err := d.Client.Enqueue(t.Context(), result); err != nil && !errors.As(err, new(*tasks.ConflictError)) {
+		t.Fatal(err)
+	}
+}
+
+func TestEndOfARefundIsBooked(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	order := d.sent(t)
+	d.done(t, ended(order, succeeded))
+	d.expectCounted(t, map[string]int{"answered": 1})
+	d.expect(t, map[ledger.AccountName]string{refunding: "0.00", clearing: "-70.00"})
+}
+
+// T23: of a notice of success, one of failure and the worker's query the first one stands, in every order and at once.
+func TestEndsOfARefundConvergeInEveryOrder(t *testing.T) {
+	t.Parallel()
+	for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+		t.Run(fmt.Sprint(order), func(t *testing.T) {
+			t.Parallel()
+			d := open(t)
+			sent := d.sent(t)
+			tell := []func(){
+				func() { d.done(t, ended(sent, succeeded)) },
+				func() { d.done(t, ended(sent, abnormal)) },
+				func() { d.query(t, sent, succeeded) },
+			}
+			for _, i := range order {
+				tell[i]()
+				d.settle(t)
+			}
+			want, contradictions := map[ledger.AccountName]string{refunding: "0.00", clearing: "-70.00"}, 1
+			counted := map[string]int{"contradicted": 1, "answered": 1}
+			switch {
+			case order[0] == 1: // failed, without consent: the money stays until a person decides
+				want = map[ledger.AccountName]string{refunding: "30.00", clearing: "-100.00"}
+				contradictions = 2
+			case order[0] == 2:
+				counted = map[string]int{"contradicted": 1, "replayed": 1}
+			}
+			d.expectCounted(t, counted)
+			d.expect(t, want)
+			if n := d.count(t, "SELECT count(*) FROM conflicts"); n != contradictions {
+				t.Errorf("%d contradictions are recorded, want %d", n, contradictions)
+			}
+			if n := len(d.cases(t)); n > 1 || (n == 1) != (order[0] == 1) {
+				t.Errorf("%d cases are open", n)
+			}
+		})
+	}
+}
+
+func TestEndOfARefundIsBookedOnceHoweverOftenItIsTold(t *testing.T) {
+	t.Parallel()
+	for _, end := range []channel.RefundAnswer{succeeded, abnormal} {
+		d := open(t)
+		sent := d.sent(t)
+		var running sync.WaitGroup
+		for i := range 30 {
+			running.Go(func() {
+				if i%3 == 0 {
+					d.query(t, sent, end)
+				} else if !d.tell(t, ended(sent, end)) {
+					t.Error("not acknowledged")
+				}
+			})
+		}
+		running.Wait()
+		d.settle(t)
+		if n := d.count(t, "SELECT count(*) FROM requests WHERE kind = 'refund:answer'"); n != 1 || d.count(t, "SELECT count(*) FROM conflicts") != 0 {
+			t.Errorf("%s: %d answers are stored", end.State, n)
+		}
+	}
+}
+
+func TestRefundUnderWayIsAcknowledgedAndNotStored(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.done(t, ended(d.sent(t), channel.RefundAnswer{State: channel.RefundProcessing}))
+	d.expectCounted(t, map[string]int{"acknowledged": 1})
+	d.expect(t, map[ledger.AccountName]string{refunding: "30.00"})
+}
+
+// A notice may be faster than the request that it answers, and one that is not ours must not be taken for one that is.
+func TestRefundThatWasNotSentLikeThisIsRefused(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	sent := d.sent(t)
+	for name, c := range map[string]struct {
+		change func(*channel.Notice)
+		result string
+	}{
+		"another number":  {func(n *channel.Notice) { n.RefundNumber = refund.Number("rf1", 1) }, "unknown_refund"},
+		"no number":       {func(n *channel.Notice) { n.RefundNumber = "" }, "unknown_refund"},
+		"a wild number":   {func(n *channel.Notice) { n.RefundNumber = "\x00\xff" }, "unknown_refund"},
+		"another amount":  {func(n *channel.Notice) { n.Amount = ledgertest.Yuan("30.01") }, "other_refund"},
+		"another channel": {func(n *channel.Notice) { n.Channel = tasks.SourceAlipay }, "other_refund"},
+	} {
+		d.restart()
+		n := ended(sent, succeeded)
+		c.change(&n)
+		if d.tell(t, n) {
+			t.Errorf("%s: acknowledged", name)
+		}
+		d.expectCounted(t, map[string]int{c.result: 1})
+	}
+	d.expect(t, map[ledger.AccountName]string{refunding: "30.00"})
+	d.restart()
+	d.done(t, ended(sent, succeeded)) // and then the right one
+	d.expect(t, map[ledger.AccountName]string{refunding: "0.00"})
+}
