@@ -35,7 +35,8 @@ type Notice struct {
 	MerchantID, AppID string
 	// OutTradeNo is the order's number that the merchant gave: a recharge order's, or that of an order of the shop.
 	OutTradeNo string
-	// ChannelTxnID is the channel's number of the payment, unique within the channel.
+	// ChannelTxnID is the channel's number of the payment, unique within the channel. It and OutTradeNo are empty in refunds of channels
+	// whose notices name the refund alone.
 	ChannelTxnID string
 	// Amount is what was paid, or what is refunded. Positive, CNY: a message in another currency is refused by the port. Zero only where
 	// RefundedTotal stands instead.

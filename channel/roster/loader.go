@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/ecny"
 	"github.com/settled-dev/settled/channel/wechat"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -14,6 +15,7 @@ type loadFunc func(folder string, settings []byte, client *http.Client) (channel
 // loaders are the channels of this version.
 var loaders = map[tasks.Source]loadFunc{
 	tasks.SourceWeChat: loads(wechat.Load),
+	tasks.SourceECNY:   loads(ecny.Load),
 }
 
 // loads gives a channel's own Load the common form.

@@ -27,7 +27,7 @@ const (
 	AppID      = "5ab5c5b2-6d4c-4a36-9c0c-8b5f3a1d7e42"
 )
 
-var _ simulate.Dialect = (*Channel)(nil)
+var _ simulate.KeyedDialect = (*Channel)(nil)
 
 // Channel is a simulated bank with one merchant. Its methods may be called at the same time.
 type Channel struct {
@@ -52,7 +52,7 @@ func New(clock clock.Clock) (*Channel, error) {
 	return c, c.Rotate()
 }
 
-// Rotate makes a new key of the bank, with which messages are signed from now on.
+// Rotate implements simulate.KeyedDialect: it makes a new key of the bank.
 func (c *Channel) Rotate() error {
 	key, err := sm2.GenerateKey(rand.Reader)
 	if err != nil {
@@ -77,7 +77,7 @@ func (c *Channel) Source() tasks.Source { return tasks.SourceECNY }
 // MerchantSettings implements simulate.Dialect: it writes the merchant's private key in hexadecimal, its secret, and the bank's last two
 // public keys in base64, as banks give them out.
 func (c *Channel) MerchantSettings(dir, baseURL string) ([]byte, error) {
-	files := map[string]string{"merchant_key.txt": hex.EncodeToString(c.merchantKey.D.FillBytes(make([]byte, 32))),
+	files := map[string]string{"merchant_key.txt": hex.EncodeToString(rawKey(c.merchantKey)),
 		"app_secret.txt": c.appSecret}
 	c.mu.RLock()
 	first := max(0, len(c.keys)-keysMax)

@@ -179,8 +179,8 @@ func TestBankTellsOfNothingElse(t *testing.T) {
 	for _, told := range []channel.Notice{{}, {Event: channel.EventClosed},
 		{Event: channel.EventRefund, Refund: channel.RefundAnswer{State: channel.RefundFailed}},
 		{Event: channel.EventRefund, Refund: channel.RefundAnswer{State: channel.RefundProcessing}}} {
-		if message, err := s.bank.Notice(told, noon); err == nil {
-			t.Errorf("%+v is told: %s", told, message.Body)
+		if message, err := s.bank.Notice(told, noon); !errors.Is(err, simulate.ErrNoNotice) {
+			t.Errorf("%+v is told: %s, %v", told, message.Body, err)
 		}
 	}
 }
@@ -356,5 +356,39 @@ func TestScheduleIsThatOfTheDocument(t *testing.T) {
 	}
 	if total != 24*time.Hour+4*time.Minute || s.bank.AnswerWithin() <= 0 || s.bank.Source() != tasks.SourceECNY {
 		t.Errorf("%v in all, %v, %v", total, s.bank.AnswerWithin(), s.bank.Source())
+	}
+}
+
+func TestRestoredBankHasItsKeys(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	if err := s.bank.Rotate(); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := s.bank.Keys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	restored, err := ecnysim.Restore(s.clock, kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := s.merchant(t, nil)
+	message, err := restored.Notice(channel.Notice{Event: channel.EventPaid, OutTradeNo: "rc1", ChannelTxnID: "t1", Amount: money.FromFen(1),
+		OccurredAt: noon}, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.ReadNotice(message.Header, message.Body, noon); err != nil {
+		t.Errorf("a notice of the restored bank: %v", err)
+	}
+	if reply := c.Reply(nil, noon); !restored.Acknowledged(reply.Status, reply.Body) {
+		t.Error("the restored bank does not know its merchant")
+	}
+	for _, damaged := range []string{"", "{}", string(kept[:len(kept)/2]), `{"merchant_key":"AA==","app_secret":"x","keys":["AA=="]}`,
+		strings.Replace(string(kept), `"keys":["`, `"keys":["AA==","`, 1)} {
+		if _, err := ecnysim.Restore(s.clock, []byte(damaged)); err == nil || strings.Contains(err.Error(), "AA==") {
+			t.Errorf("%d bytes of keys: %v", len(damaged), err)
+		}
 	}
 }

@@ -15,9 +15,9 @@ import (
 	"github.com/settled-dev/settled/internal/clock"
 )
 
-// Notice implements simulate.Dialect. The merchant is made up where the notice has none. The bank tells of payments and of refunds that
-// succeeded and of nothing else: EventClosed is an error, and so is a refund that failed or is processing. EventOther is sent as a
-// payment in progress.
+// Notice implements simulate.Dialect. The merchant is made up where the notice has none. The bank tells of payments and refunds that
+// succeeded and of nothing else: EventClosed is simulate.ErrNoNotice, and so is a refund that failed or is processing. EventOther is
+// sent as a payment in progress.
 func (c *Channel) Notice(notice channel.Notice, _ time.Time) (simulate.Message, error) {
 	content := map[string]string{"merId": cmp.Or(notice.MerchantID, MerchantID), "userId": UserID, "currencyCode": "156", "payType": "EC",
 		"thirdOrderId": hashed("EC", notice.OutTradeNo+notice.RefundNumber)}
@@ -33,7 +33,7 @@ func (c *Channel) Notice(notice channel.Notice, _ time.Time) (simulate.Message, 
 		content["orderId"], content["cmbOrderId"] = notice.RefundNumber, hashed("0052", notice.RefundNumber)
 		content["refundAmt"], content["refundDscAmt"] = fen(notice.Amount.Fen()), "0"
 	default:
-		return simulate.Message{}, fmt.Errorf("the bank sends no notice of %s %s", notice.Event, notice.Refund.State)
+		return simulate.Message{}, fmt.Errorf("%w: %s %s", simulate.ErrNoNotice, notice.Event, notice.Refund.State)
 	}
 	content["txnTime"] = at.In(clock.Shanghai).Format("20060102150405")
 	content["endDate"], content["endTime"] = content["txnTime"][:8], content["txnTime"][8:]

@@ -1,6 +1,7 @@
 package dialects
 
 import (
+	"github.com/settled-dev/settled/channel/ecny/ecnysim"
 	"github.com/settled-dev/settled/channel/simulate"
 	"github.com/settled-dev/settled/channel/wechat/wechatsim"
 	"github.com/settled-dev/settled/internal/clock"
@@ -11,6 +12,7 @@ import (
 func All() []simulate.Kind {
 	return []simulate.Kind{
 		kind(tasks.SourceWeChat, wechatsim.New, wechatsim.Restore),
+		kind(tasks.SourceECNY, ecnysim.New, ecnysim.Restore),
 	}
 }
 
