@@ -13,7 +13,8 @@
 //
 // The event is the kind's noun and the result: refund.applied, refund.rejected, payment.applied, recharge.applied and so on. A refund's
 // leg that a channel pays is told to the refund's producer as refund.channel_succeeded or refund.channel_failed. A recharge that a
-// channel's notice confirmed is told to the producer who opened the recharge order. Nobody is told of another producer's requests.
+// channel's notice confirmed is told to the producer who opened the recharge order, and so is a payment under that order which is no
+// recharge of it: recharge.suspended. Nobody is told of another producer's requests.
 //
 // # Invariants
 //

@@ -165,12 +165,12 @@ SET disabled_at = coalesce(disabled_at, clock_timestamp()), disabled_because = c
 WHERE id = $1`
 
 // Disable stops an endpoint: nothing more becomes a message of it, and what waits is kept. Disabling it twice changes nothing. It returns
-// ErrNoEndpoint, or a *tasks.FieldError when because is not allowed.
-func (r *Registry) Disable(ctx context.Context, id, because string) error {
-	if err := tasks.CheckText("because", because); err != nil {
+// ErrNoEndpoint, or a *tasks.FieldError when because or by is not allowed.
+func (r *Registry) Disable(ctx context.Context, id, because, by string) error {
+	if err := errors.Join(tasks.CheckText("because", because), tasks.CheckText("by", by)); err != nil {
 		return err
 	}
-	return changed(r.Pool.Exec(ctx, disableEndpointSQL, storableID(id), because))
+	return changed(r.Pool.Exec(ctx, disableEndpointSQL, storableID(id), because+" ("+by+")"))
 }
 
 const enableEndpointSQL = `

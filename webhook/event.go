@@ -15,19 +15,25 @@ var nouns = map[tasks.Kind]string{
 	tasks.TransferSend: "transfer", tasks.WealthEnrol: "enrolment",
 }
 
-// The events of a refund's leg at its channel.
+// The events that are not a kind's noun and its result.
 const (
+	// A refund's leg at its channel.
 	RefundChannelSucceeded Event = "refund.channel_succeeded"
 	RefundChannelFailed    Event = "refund.channel_failed"
+	// RechargeSuspended is a payment under a recharge order that is not its recharge: a person decides.
+	RechargeSuspended Event = "recharge.suspended"
 )
 
 // eventOf is the event of an outcome; false for what producers are not told. end is how a channel ended a refund, of refund:answer.
 func eventOf(kind tasks.Kind, result tasks.Result, end tasks.RefundEnd) (Event, bool) {
-	if kind == tasks.RefundAnswer {
+	switch kind {
+	case tasks.RefundAnswer:
 		if end == tasks.RefundSucceeded {
-			return RefundChannelSucceeded, true
+			return RefundChannelSucceeded, result == tasks.Applied
 		}
-		return RefundChannelFailed, true
+		return RefundChannelFailed, result == tasks.Applied
+	case tasks.RechargeSuspend:
+		return RechargeSuspended, result == tasks.Applied
 	}
 	noun, told := nouns[kind]
 	return Event(noun + "." + string(result)), told
@@ -35,7 +41,7 @@ func eventOf(kind tasks.Kind, result tasks.Result, end tasks.RefundEnd) (Event, 
 
 // Events lists every event in alphabetical order.
 func Events() []Event {
-	all := []Event{RefundChannelSucceeded, RefundChannelFailed}
+	all := []Event{RefundChannelSucceeded, RefundChannelFailed, RechargeSuspended}
 	for _, noun := range nouns {
 		all = append(all, Event(noun+"."+string(tasks.Applied)), Event(noun+"."+string(tasks.Rejected)))
 	}

@@ -41,13 +41,14 @@ WHERE disabled_at IS NULL
 ORDER BY id`
 
 // readOutcomesSQL reads the next outcomes of a book with who is to be told: the request's producer, but for a refund's answer by its
-// channel the refund's, and for a recharge that a channel's notice confirmed the recharge order's. Outcomes of one time belong to one
+// channel the refund's, and for a payment that a channel's notice told of the recharge order's. Outcomes of one time belong to one
 // batch and are read together; within it, transfers are numbered in the order in which they were decided.
 const readOutcomesSQL = `
 SELECT o.request_id, o.decided_at, r.kind, o.result, CASE r.kind WHEN 'refund:answer' THEN r.payload ->> 'result' ELSE '' END,
        coalesce(CASE r.kind
            WHEN 'refund:answer' THEN (SELECT producer FROM requests WHERE kind = 'refund:apply' AND key = r.payload ->> 'refund_id')
            WHEN 'recharge:confirm' THEN (SELECT producer FROM recharge_orders WHERE recharge_id = r.key)
+           WHEN 'recharge:suspend' THEN (SELECT producer FROM recharge_orders WHERE recharge_id = r.payload ->> 'recharge_id')
        END, r.producer)
 FROM (
     SELECT book, request_id, decided_at, result, first_transfer, transfers

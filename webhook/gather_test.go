@@ -108,12 +108,16 @@ func TestConfirmedRechargeIsToldToWhoOpenedItsOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, _ := w.add(t, "http://127.0.0.1:1", Events()...)
+	e, _ := w.add(t, "http://127.0.0.1:1", "recharge.applied")
 	w.exec(t, `INSERT INTO recharge_orders (book, recharge_id, user_id, channel, amount_fen, out_trade_no, producer, expires_at)
 		VALUES ($1, 'rc1', 'u1', 'wechat', 1000, 'S0000001', 'shop', now() + interval '1 hour')`, tasks.BookOf("u1", 4))
-	w.Do(t, ledgertest.Recharge("rc1", "u1", "10.00"), ledgertest.Recharge("rc2", "u1", "10.00"))
+	wrong := &tasks.Suspension{Channel: tasks.SourceWeChat, ChannelTxnID: "wx2", OutTradeNo: "S0000001", Amount: ledgertest.Yuan("9.99"),
+		Cause: tasks.WrongAmount, UserID: "u1", RechargeID: "rc1", OccurredAt: noon}
+	unknown := &tasks.Suspension{Channel: tasks.SourceWeChat, ChannelTxnID: "wx3", OutTradeNo: "X", Amount: ledgertest.Yuan("9.99"),
+		Cause: tasks.UnknownOrder, OccurredAt: noon}
+	w.Do(t, wrong, ledgertest.Recharge("rc1", "u1", "10.00"), ledgertest.Recharge("rc2", "u1", "10.00"), unknown)
 	w.gatherAll(t)
-	if diff := cmp.Diff([]string{"1 recharge.applied rc1 waiting"}, w.told(t, shop)); diff != "" {
+	if diff := cmp.Diff([]string{"1 recharge.suspended wechat/wx2 waiting", "2 recharge.applied rc1 waiting"}, w.told(t, shop)); diff != "" {
 		t.Errorf("who opened the order was told (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"1 recharge.applied rc2 waiting"}, w.told(t, e)); diff != "" {
@@ -133,7 +137,7 @@ func TestEndpointIsToldOfWhatIsDecidedAfterIt(t *testing.T) {
 	w.rewards(t, "after", 9)
 	third, _ := w.add(t, "http://127.0.0.1:1", "reward.applied")
 	w.gatherAll(t)
-	if err := w.registry.Disable(t.Context(), third.ID, "by the test"); err != nil {
+	if err := w.registry.Disable(t.Context(), third.ID, "by the test", "ada"); err != nil {
 		t.Fatal(err)
 	}
 	w.rewards(t, "disabled", 9)
@@ -312,7 +316,7 @@ func TestCaughtUpBooksAreNotLookedAt(t *testing.T) {
 	if got := look(); len(got) > 0 {
 		t.Errorf("books %v are looked at again", got)
 	}
-	if err := w.registry.Disable(t.Context(), e.ID, "by the test"); err != nil {
+	if err := w.registry.Disable(t.Context(), e.ID, "by the test", "ada"); err != nil {
 		t.Fatal(err)
 	}
 	w.rewards(t, "later", 9)
@@ -340,7 +344,7 @@ func TestEndpointThatIsDisabledMeanwhileGetsNoMessages(t *testing.T) {
 	if err != nil || len(next.outcomes) != 1 {
 		t.Fatalf("%d outcomes, %v", len(next.outcomes), err)
 	}
-	if err := w.registry.Disable(t.Context(), e.ID, "by the test"); err != nil {
+	if err := w.registry.Disable(t.Context(), e.ID, "by the test", "ada"); err != nil {
 		t.Fatal(err)
 	}
 	if err := next.tell(t.Context(), tx, endpoints); err != nil {

@@ -30,6 +30,7 @@ type commands struct {
 	Migrate     migrateCommand     `cmd:"" group:"serve" help:"Create or upgrade the books' tables in PostgreSQL."`
 	API         apiCommand         `cmd:"" name:"api" group:"serve" help:"Serve the HTTP API: accept requests, look them up."`
 	Key         keyCommand         `cmd:"" group:"serve" help:"Make, list and revoke the API keys of producers."`
+	Webhook     webhookCommand     `cmd:"" group:"serve" help:"Make, list and mend the endpoints at which producers are told."`
 	Worker      workerCommand      `cmd:"" group:"serve" help:"Apply accepted requests to the books."`
 	Scheduler   schedulerCommand   `cmd:"" group:"serve" help:"Ask for the nightly work when it is due; audit the books."`
 	Healthcheck healthcheckCommand `cmd:"" group:"serve" help:"Ask a URL for 200, for containers without curl."`

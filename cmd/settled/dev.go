@@ -139,6 +139,9 @@ func (c *devCommand) runSystem(ctx context.Context, p *Program, stack *devstack.
 				return h.startWorker(ctx, workerFlags{Channels: channelsSimulated, ShutdownTimeout: 5 * time.Second})
 			},
 			func() error {
+				return h.startCourier(ctx, courierFlags{Webhooks: true, WebhooksAllowPrivate: true})
+			},
+			func() error {
 				return h.startScheduler(ctx, schedulerFlags{SweepAt: scheduler.NightlySweep().At, AuditEvery: auditEveryDefault})
 			},
 		} {

@@ -32,9 +32,11 @@ type host struct {
 	logger   *slog.Logger
 	registry *prometheus.Registry
 	pool     *pgxpool.Pool
-	redis    *redis.Client
-	clock    clock.Timer
-	roster   *roster.Roster // nil until a service asks for it
+	// databaseURL is where pool is connected to, for services with connections of their own.
+	databaseURL string
+	redis       *redis.Client
+	clock       clock.Timer
+	roster      *roster.Roster // nil until a service asks for it
 
 	apiAddress, metricsAddress string // "" when not served
 
@@ -78,7 +80,7 @@ func (p *Program) openHost(ctx context.Context, name string, to connection, flag
 	if err != nil {
 		return nil, err
 	}
-	h := &host{name: name, logger: logger, registry: telemetry.NewRegistry(), clock: p.Clock}
+	h := &host{name: name, logger: logger, registry: telemetry.NewRegistry(), clock: p.Clock, databaseURL: url}
 	if _, err := to.redisFlags.require(); err != nil {
 		return nil, err
 	}

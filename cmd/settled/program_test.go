@@ -158,7 +158,8 @@ func (e ended) expect(t *testing.T, code int, texts ...string) {
 
 func commandNames() []string {
 	return []string{"dev", "demo", "bench", "migrate", "api", "worker", "scheduler", "healthcheck", "request", "show", "balance", "statement", "audit",
-		"dead", "requeue", "policy", "key create", "key list", "key revoke"}
+		"dead", "requeue", "policy", "key create", "key list", "key revoke", "webhook create",
+		"webhook list", "webhook disable", "webhook enable", "webhook rotate", "webhook messages", "webhook redeliver"}
 }
 
 func TestEveryCommandExplainsItselfWithAnExample(t *testing.T) {
@@ -186,6 +187,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 		"request": {"DATABASE_URL", "REDIS_URL"},
 		"api": {"DATABASE_URL", "REDIS_URL", "SETTLED_LISTEN", "SETTLED_RATE", "SETTLED_BURST", "SETTLED_METRICS_LISTEN", "SETTLED_LOG_LEVEL",
 			"SETTLED_PPROF"},
+		"worker":    {"SETTLED_CHANNELS", "SETTLED_WEBHOOKS", "SETTLED_WEBHOOKS_ALLOW_PRIVATE"},
 		"scheduler": {"SETTLED_AUDIT_EVERY"},
 		"dev":       {"SETTLED_LISTEN"},
 	} {

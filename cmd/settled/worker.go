@@ -24,6 +24,7 @@ type workerCommand struct {
 	redisFlags
 	processFlags
 	workerFlags
+	courierFlags
 }
 
 // Help is shown below the command's summary.
@@ -32,7 +33,7 @@ func (workerCommand) Help() string {
 		`tasks finish and gives the rest back. A refund's leg that goes back to WeChat Pay, Alipay, UnionPay or digital RMB waits until a ` +
 		`worker has that channel. --channels names a directory with the settings of each: wechat.json, and in a folder wechat the keys ` +
 		`that it names. New ones are loaded when the files change, without a restart. "settled simulate channel --dir DIR" fills such ` +
-		`a directory. Example:
+		`a directory. Workers also tell producers what became of their requests, at the endpoints of "settled webhook". Example:
 
     $ settled worker --channels /etc/settled/channels
     $ settled worker --channels simulated        # nothing is paid
@@ -43,7 +44,10 @@ func (workerCommand) Help() string {
 func (c *workerCommand) Run(ctx context.Context, p *Program) error {
 	to := connection{c.databaseFlags, c.redisFlags, c.servers()}
 	return p.serve(ctx, "worker", to, c.processFlags, func(h *host) error {
-		return h.startWorker(ctx, c.workerFlags)
+		if err := h.startWorker(ctx, c.workerFlags); err != nil {
+			return err
+		}
+		return h.startCourier(ctx, c.courierFlags)
 	})
 }
 

@@ -123,7 +123,7 @@ var libraries = []struct {
 	},
 	{
 		"github.com/standard-webhooks/standard-webhooks/libraries",
-		[]string{"webhook"},
+		[]string{"webhook", "cmd"},
 		true,
 		"the specification's own library is what our signatures are verified by, not what we sign with",
 	},
