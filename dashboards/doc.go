@@ -1,8 +1,9 @@
 // Package dashboards holds what Prometheus and Grafana are configured with, and the tests that keep it true: every metric that a
-// panel names is exported by the rooms' own registries, every panel asks a question, and the files agree with each other and with
-// docker-compose.yml.
+// panel or an alert names is exported by the rooms' own registries, every panel asks a question, every alert has an entry in the
+// runbook, and the files agree with each other and with docker-compose.yml.
 //
 //	prometheus.yml          what is scraped
+//	alerts/                 when a person must look
 //	grafana/provisioning/   where Grafana finds Prometheus and the dashboards
 //	grafana/dashboards/     the dashboards; change the file, not the browser
 package dashboards

@@ -21,6 +21,7 @@ import (
 	"github.com/settled-dev/settled/ledger/ledgertest"
 	"github.com/settled-dev/settled/scheduler"
 	"github.com/settled-dev/settled/tasks"
+	"github.com/settled-dev/settled/webhook"
 	"github.com/settled-dev/settled/worker"
 )
 
@@ -95,6 +96,7 @@ func everything(t *testing.T) exported {
 		t.Fatal(err)
 	}
 	intake.NewAPI(intake.Config{Client: producer, Reader: ledger.NewReader(db.Pool), Registerer: e})
+	webhook.NewCourier(webhook.Config{Pool: db.Pool, Registerer: e})
 	audits := telemetry.NewAuditMetrics(e, clock.System)
 	audits.Finished([]telemetry.Finding{{Invariant: "I1", OK: true}}, 0)
 

@@ -91,7 +91,6 @@ func (c *Courier) post(ctx context.Context, to target, d *due, now time.Time) at
 func problemOf(err error) string {
 	var lookup *net.DNSError
 	var certificate *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
 	var alert tls.AlertError
 	var network net.Error
 	switch {
@@ -105,7 +104,7 @@ func problemOf(err error) string {
 		return "its host could not be looked up"
 	case errors.As(err, &certificate):
 		return "its certificate is not trusted"
-	case errors.As(err, &record), errors.As(err, &alert):
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &alert):
 		return "TLS failed"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "the connection was refused"

@@ -180,7 +180,7 @@ func (c *Courier) store(ctx context.Context, id string, claimed []due, attempts 
 		return takes, fmt.Errorf("store what %d messages of %s came to: %w", len(claimed), id, err)
 	}
 	if len(died) > 0 {
-		c.metrics.ended.Add(float64(len(died)))
+		c.metrics.burials.Add(float64(len(died)))
 		c.config.Logger.LogAttrs(ctx, slog.LevelError, "webhook messages are dead after their last try", slog.String("endpoint", id),
 			slog.Int("messages", len(died)), slog.Int64("first_sequence", died[0]))
 	}

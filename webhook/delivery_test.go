@@ -138,7 +138,7 @@ func TestMessageIsDeadAfterTenTriesOverThreeDays(t *testing.T) {
 	if got := testutil.ToFloat64(c.metrics.dead); got != 1 {
 		t.Errorf("%v dead messages are counted, want 1", got)
 	}
-	if got := testutil.ToFloat64(c.metrics.ended); got != 1 {
+	if got := testutil.ToFloat64(c.metrics.burials); got != 1 {
 		t.Errorf("%v messages are counted that became dead, want 1", got)
 	}
 	if log := w.log.String(); !strings.Contains(log, "webhook messages are dead after their last try") || !strings.Contains(log, e.ID) {

@@ -30,7 +30,8 @@
 //     its own.
 //   - H7 An endpoint that is slow or away does not keep others waiting: each has a share of its own, and one that takes nothing is tried
 //     with one message at a time.
-//   - H8 What an endpoint answers is neither stored nor logged, but for its status.
+//   - H8 What an endpoint answers is neither stored nor logged, but for its status. (net/http itself logs, quoted, what comes unasked on
+//     an idle connection.)
 //
 // # Why a cursor misses nothing
 //

@@ -12,7 +12,7 @@ const (
 type metrics struct {
 	attempts              *prometheus.HistogramVec
 	oldest, waiting, dead prometheus.Gauge
-	ended, errors         prometheus.Counter
+	burials, errors       prometheus.Counter
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
@@ -20,20 +20,21 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		attempts: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "settled_webhook_attempt_seconds",
 			Help: "Time that an attempt to deliver a message took, by result.", Buckets: []float64{.01, .05, .1, .5, 1, 5, 15}}, []string{"result"}),
 		oldest: prometheus.NewGauge(prometheus.GaugeOpts{Name: "settled_webhook_oldest_message_age_seconds",
-			Help: "Age of the oldest message that waits to be delivered; 0 when none does."}),
-		waiting: prometheus.NewGauge(prometheus.GaugeOpts{Name: "settled_webhook_waiting_messages", Help: "Messages that wait to be delivered."}),
+			Help: "Age of the oldest outcome that an endpoint waits for, as a message or not gathered yet; 0 when there is none."}),
+		waiting: prometheus.NewGauge(prometheus.GaugeOpts{Name: "settled_webhook_waiting_messages",
+			Help: "Messages that wait to be delivered to endpoints that are not disabled."}),
 		dead: prometheus.NewGauge(prometheus.GaugeOpts{Name: "settled_webhook_dead_messages",
-			Help: "Messages that were not delivered by their last try."}),
-		ended: prometheus.NewCounter(prometheus.CounterOpts{Name: "settled_webhook_ended_messages_total",
-			Help: "Messages of this process that became dead."}),
+			Help: "Messages whose last try failed, of endpoints that are not disabled."}),
+		burials: prometheus.NewCounter(prometheus.CounterOpts{Name: "settled_webhook_burials_total",
+			Help: "Messages that were made dead after their last try and wait for a person."}),
 		errors: prometheus.NewCounter(prometheus.CounterOpts{Name: "settled_webhook_errors_total",
-			Help: "Rounds of gathering or claiming that failed."}),
+			Help: "Rounds of gathering or delivering that PostgreSQL did not let finish."}),
 	}
 	for _, result := range []string{resultDelivered, resultFailed} {
 		m.attempts.WithLabelValues(result)
 	}
 	if registerer != nil {
-		registerer.MustRegister(m.attempts, m.oldest, m.waiting, m.dead, m.ended, m.errors)
+		registerer.MustRegister(m.attempts, m.oldest, m.waiting, m.dead, m.burials, m.errors)
 	}
 	return m
 }

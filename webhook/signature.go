@@ -35,6 +35,9 @@ func (s Secret) String() string { return secretPrefix + "…" }
 // GoString hides the secret from %#v.
 func (s Secret) GoString() string { return s.String() }
 
+// MarshalText hides the secret from JSON and from log handlers.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 // sign writes the headers of Standard Webhooks: HMAC-SHA256 over id, timestamp and body, once for each secret that counts.
 func sign(header http.Header, id string, at time.Time, body []byte, secrets ...Secret) {
 	timestamp := strconv.FormatInt(at.Unix(), 10)
