@@ -158,6 +158,31 @@ func TestRefusedAndConflictingRequestsDoNotStopTheOthers(t *testing.T) {
 	}
 }
 
+func TestOfOneKeyAskedTwiceInACallTheFirstIsAccepted(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, nil, tasks.ClientConfig{})
+	const keys = 100
+	var payloads []tasks.Payload
+	for _, amount := range []string{"1.00", "2.00"} {
+		for i := range keys {
+			payloads = append(payloads, ledgertest.Reward(fmt.Sprint("w", i*37%keys), "u1", amount))
+		}
+	}
+	items, err := d.client.EnqueueMany(t.Context(), payloads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, item := range items {
+		want := tasks.Accepted
+		if i >= keys {
+			want = tasks.Conflicting
+		}
+		if item.Err != nil || item.Receipt.Status != want {
+			t.Fatalf("payload %d: %+v, want %s", i, item, want)
+		}
+	}
+}
+
 func TestOfManyWhoAskAtOnceOneIsAcceptedAndTheOthersAreReplaysOrConflicts(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, nil, tasks.ClientConfig{BatchMax: 40})
