@@ -6,8 +6,8 @@
 //	paid     the number is of a recharge order that asks for this amount through this channel, was open when the payer paid, and is
 //	         not paid: recharge:confirm; whose recharge it is says the order, never the notice
 //	         anything else: recharge:suspend, and a person decides
-//	refund   the end of a refund that was sent under this number, of this amount, through this channel: refund:answer
-//	         a number that was never sent, or another amount or channel: refused, so that the channel comes again
+//	refund   the end of a refund that was sent under this number, of this payment and amount, through this channel: refund:answer
+//	         a number that was never sent, or of another refund: refused, so that the channel comes again
 //	other    orders that were closed unpaid, refunds still under way, and whatever moves no money of ours: acknowledged
 //
 // # Invariants

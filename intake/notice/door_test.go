@@ -66,9 +66,11 @@ func openOn(t *testing.T, db *pgtest.Database) *door {
 }
 
 // restart makes the door anew, as a process that has just started.
-func (d *door) restart() {
+func (d *door) restart() { d.handle(d.ports) }
+
+func (d *door) handle(ports notice.Ports) {
 	d.registry, d.mux = prometheus.NewPedanticRegistry(), http.NewServeMux()
-	d.mux.Handle("POST /v1/notices/{channel}", notice.NewHandler(notice.Config{Ports: d.ports, Pool: d.DB.Pool, Recharges: d.orders,
+	d.mux.Handle("POST /v1/notices/{channel}", notice.NewHandler(notice.Config{Ports: ports, Pool: d.DB.Pool, Recharges: d.orders,
 		Client: d.client, Registerer: d.registry, Clock: d.clock}))
 }
 

@@ -26,9 +26,9 @@ func (h *Handler) acceptRefund(ctx context.Context, notice channel.Notice) (resu
 	if err != nil {
 		return "", err
 	}
-	if order.Channel != notice.Channel || order.Amount != notice.Amount {
-		return "", fmt.Errorf("%w: %s of %s was sent under %s, the notice says %s of %s", errOtherRefund, order.Channel, order.Amount,
-			order.Number, notice.Channel, notice.Amount)
+	if !tells(notice, order) {
+		return "", fmt.Errorf("%w: %s of %s payment %q under %s, the notice says %s (%s in all) of %s payment %q", errOtherRefund, order.Amount,
+			order.Channel, order.ChannelTxnID, order.Number, notice.Amount, notice.RefundedTotal, notice.Channel, notice.ChannelTxnID)
 	}
 	answer, final := channel.Result(*order, notice.Refund)
 	if !final {
@@ -46,6 +46,17 @@ func (h *Handler) acceptRefund(ctx context.Context, notice channel.Notice) (resu
 	default:
 		return resultAnswered, nil
 	}
+}
+
+// tells says whether a notice under the refund's number tells of this refund. Some channels tell what was refunded of the payment in all,
+// and not the refund's amount; the payment's number is not known on both sides always.
+func tells(notice channel.Notice, order *tasks.RefundOrder) bool {
+	amount := order.Amount == notice.Amount
+	if notice.Amount.IsZero() {
+		amount = order.Amount.Cmp(notice.RefundedTotal) <= 0
+	}
+	payment := order.ChannelTxnID == notice.ChannelTxnID || order.ChannelTxnID == "" || notice.ChannelTxnID == ""
+	return order.Channel == notice.Channel && amount && payment
 }
 
 const findRefundSQL = `SELECT payload FROM requests WHERE kind = 'refund:send' AND key = $1`

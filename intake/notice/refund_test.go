@@ -62,6 +62,26 @@ func TestEndOfARefundIsBooked(t *testing.T) {
 	d.expect(t, map[ledger.AccountName]string{refunding: "0.00", clearing: "-70.00"})
 }
 
+// Alipay tells what was refunded of the payment in all; the bank of e-CNY does not tell of which payment.
+func TestEndOfARefundIsBookedThoughTheChannelTellsLessOfIt(t *testing.T) {
+	t.Parallel()
+	for name, tellLess := range map[string]func(*channel.Notice){
+		"the total alone": func(n *channel.Notice) { n.Amount, n.RefundedTotal = ledgertest.Yuan("0"), ledgertest.Yuan("30.00") },
+		"a larger total":  func(n *channel.Notice) { n.Amount, n.RefundedTotal = ledgertest.Yuan("0"), ledgertest.Yuan("99.00") },
+		"no payment":      func(n *channel.Notice) { n.ChannelTxnID, n.OutTradeNo = "", "" },
+		"another order":   func(n *channel.Notice) { n.OutTradeNo = "o2" },
+		"no time of its":  func(n *channel.Notice) { n.OccurredAt = time.Time{} },
+	} {
+		d := open(t)
+		n := ended(d.sent(t), succeeded)
+		tellLess(&n)
+		if !d.tell(t, n) {
+			t.Errorf("%s: not acknowledged", name)
+		}
+		d.expect(t, map[ledger.AccountName]string{refunding: "0.00", clearing: "-70.00"})
+	}
+}
+
 // T23: of a notice of success, one of failure and the worker's query the first one stands, in every order and at once.
 func TestEndsOfARefundConvergeInEveryOrder(t *testing.T) {
 	t.Parallel()
@@ -144,6 +164,11 @@ func TestRefundThatWasNotSentLikeThisIsRefused(t *testing.T) {
 		"no number":       {func(n *channel.Notice) { n.RefundNumber = "" }, "unknown_refund"},
 		"a wild number":   {func(n *channel.Notice) { n.RefundNumber = "\x00\xff" }, "unknown_refund"},
 		"another amount":  {func(n *channel.Notice) { n.Amount = ledgertest.Yuan("30.01") }, "other_refund"},
+		"another payment": {func(n *channel.Notice) { n.ChannelTxnID = "t2" }, "other_refund"},
+		"a small total": {func(n *channel.Notice) {
+			n.Amount, n.RefundedTotal = ledgertest.Yuan("0"), ledgertest.Yuan("29.99")
+		}, "other_refund"},
+		"no amount":       {func(n *channel.Notice) { n.Amount = ledgertest.Yuan("0") }, "other_refund"},
 		"another channel": {func(n *channel.Notice) { n.Channel = tasks.SourceAlipay }, "other_refund"},
 	} {
 		d.restart()

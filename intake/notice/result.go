@@ -31,7 +31,7 @@ const (
 	resultMalformed     result = "malformed"
 	resultNotOurs       result = "not_ours"
 	resultUnknownRefund result = "unknown_refund" // no refund was sent under its number
-	resultOtherRefund   result = "other_refund"   // its number's refund has another amount or channel
+	resultOtherRefund   result = "other_refund"   // its number is that of a refund of another amount, payment or channel
 	resultUnavailable   result = "unavailable"    // PostgreSQL did not answer in time, or too many notices come at once
 	resultFailed        result = "failed"         // a bug
 	resultNoChannel     result = "no_channel"     // the channel is not configured
