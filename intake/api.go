@@ -15,6 +15,7 @@ import (
 
 	"github.com/settled-dev/settled/intake/access"
 	"github.com/settled-dev/settled/intake/recharge"
+	"github.com/settled-dev/settled/intake/reference"
 	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/internal/postgres"
 	"github.com/settled-dev/settled/ledger"
@@ -94,6 +95,8 @@ func NewAPI(config Config) *API {
 	a.registerPreview(routes)
 	a.registerStatement(routes)
 	a.registerNotices(routes)
+	reference.NewPage(routes.OpenAPI()).Register(a.mux)
+	a.mux.HandleFunc("/", a.noRoute)
 	return a
 }
 
@@ -104,7 +107,8 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mux.ServeHTTP(w, r)
 }
 
-// Drain lets long calls end: streams take no more lines, and nobody waits for an outcome. Call it when the API's server begins to end. It may be called twice.
+// Drain lets long calls end: streams take no more lines, and nobody waits for an outcome. Call it when the API's server begins to
+// end. It may be called twice.
 func (a *API) Drain() { a.drain.Do(func() { close(a.draining) }) }
 
 // failure answers for an error that is neither the producer's fault nor an outcome. unknown says what is not known now.

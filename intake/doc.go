@@ -16,7 +16,8 @@
 //	POST /v1/refunds/preview                      what would become of a refund, and what would go where; changes nothing
 //	GET  /v1/users/{user_id}/balances             a user's balances, now or ?at= a time
 //	GET  /v1/users/{user_id}/statement            what moved on a user's accounts, as JSON or CSV
-//	GET  /openapi.json                            the description of all this, made from the code (also .yaml)
+//	GET  /docs                                    the description of all this as a page, which loads nothing from elsewhere
+//	GET  /openapi.json                            the same as data, made from the code (also .yaml)
 //
 // # Answers to a request
 //

@@ -10,7 +10,7 @@ import (
 
 // Problem is the body of every refusal: a problem of RFC 9457 with members of our own.
 type Problem struct {
-	Type   string `json:"type" doc:"What kind of problem this is: urn:settled:problem: and one of refused, conflict, state, not-found, unauthenticated, forbidden, too-much, unavailable, internal."`
+	Type   string `json:"type" doc:"What kind of problem this is: urn:settled:problem: and one of refused, conflict, state, not-found, no-method, unauthenticated, forbidden, too-much, unavailable, internal."`
 	Title  string `json:"title" doc:"The same as a sentence; it does not vary."`
 	Status int    `json:"status" doc:"The HTTP status."`
 	Detail string `json:"detail" doc:"What happened this time."`
@@ -39,6 +39,7 @@ const (
 	problemUnavailable = "urn:settled:problem:unavailable"
 	problemInternal    = "urn:settled:problem:internal"
 
+	problemNoMethod        = "urn:settled:problem:no-method"
 	problemUnauthenticated = "urn:settled:problem:unauthenticated"
 	problemForbidden       = "urn:settled:problem:forbidden"
 	problemTooMuch         = "urn:settled:problem:too-much"

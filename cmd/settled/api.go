@@ -47,7 +47,7 @@ const limitMax = 1_000_000_000
 // Help is shown below the command's summary.
 func (apiCommand) Help() string {
 	return `Answers 202 once a request is stored durably, 200 for a replay, 409 for a conflict, 422 for a field that is not allowed, 503 ` +
-		`when PostgreSQL is away. The routes are described at /openapi.json, each with the scopes that it needs. Every call needs an API ` +
+		`when PostgreSQL is away. The routes are described at /docs, for people, and at /openapi.json, each with the scopes that it needs. Every call needs an API ` +
 		`key: 401 without a valid one, 403 when it lacks a scope, which is named, 429 when it asks for more items than --rate and ` +
 		`--burst let through. Serve it behind TLS: a key is as good as its secrecy. Only channels need no key: their notices, at ` +
 		`/v1/notices/ and the channel's name, are signed; --channels names a directory as for settled worker. Example:

@@ -109,7 +109,8 @@ type door func(t *testing.T, kind, body string) *intake.FieldProblem
 func TestBadInputIsRefusedAtEveryDoorAndStoresNothing(t *testing.T) {
 	t.Parallel()
 	books, c := open(t)
-	doors := map[string]door{"client": clientDoor(books), "command line": commandLineDoor(c), "HTTP": httpDoor(t, books)}
+	doors := map[string]door{"client": clientDoor(books), "command line": commandLineDoor(c),
+		"HTTP": httpDoor(t, books, "", "application/json"), "a stream": httpDoor(t, books, "/bulk", "application/x-ndjson")}
 	for _, bad := range badInput {
 		for name, send := range doors {
 			t.Run(bad.name+" by "+name, func(t *testing.T) {
@@ -180,7 +181,8 @@ func commandLineDoor(c call) door {
 	}
 }
 
-func httpDoor(t *testing.T, books *ledgertest.Books) door {
+// httpDoor is a producer over HTTP: of single requests, or of streams of one line.
+func httpDoor(t *testing.T, books *ledgertest.Books, under, mediaType string) door {
 	t.Helper()
 	server := httptest.NewServer(intake.NewAPI(intake.Config{Client: books.Client, Reader: books.Reader,
 		Access: accesstest.Guard(t, books.DB)}))
@@ -188,7 +190,7 @@ func httpDoor(t *testing.T, books *ledgertest.Books) door {
 	client := accesstest.Client(accesstest.Key(t, books.DB, "test", access.Admin))
 	return func(t *testing.T, kind, body string) *intake.FieldProblem {
 		t.Helper()
-		response, err := client.Post(server.URL+"/v1/requests/"+kind, "application/json", strings.NewReader(body))
+		response, err := client.Post(server.URL+"/v1/requests/"+kind+under, mediaType, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -197,15 +199,24 @@ func httpDoor(t *testing.T, books *ledgertest.Books) door {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if response.StatusCode < http.StatusBadRequest {
+		switch response.Header.Get("Content-Type") {
+		case "application/problem+json":
+			return onlyProblem(t, response, text)
+		case "application/x-ndjson":
+			return answers(t, string(text))[0].Error
+		default:
 			return nil
 		}
-		var problem intake.Problem
-		parse(t, ended{stdout: string(text)}, &problem)
-		if response.StatusCode != http.StatusUnprocessableEntity && response.StatusCode != http.StatusRequestEntityTooLarge ||
-			len(problem.Errors) != 1 {
-			t.Fatalf("%s: %s", response.Status, text)
-		}
-		return &problem.Errors[0]
 	}
+}
+
+func onlyProblem(t *testing.T, response *http.Response, text []byte) *intake.FieldProblem {
+	t.Helper()
+	var problem intake.Problem
+	parse(t, ended{stdout: string(text)}, &problem)
+	if response.StatusCode != http.StatusUnprocessableEntity && response.StatusCode != http.StatusRequestEntityTooLarge ||
+		len(problem.Errors) != 1 {
+		t.Fatalf("%s: %s", response.Status, text)
+	}
+	return &problem.Errors[0]
 }

@@ -165,7 +165,7 @@ func (c *devCommand) greeting(stack *devstack.Stack, h *host, key string) string
 		fmt.Fprintf(&text, "  export REDIS_URL='%s'\n", stack.Redis.URL)
 	}
 	fmt.Fprintf(&text, "  export %s='%s'\n", apiKeySetting, key)
-	fmt.Fprintf(&text, "\n  API      %s  (described at /openapi.json)\n", h.apiAddress)
+	fmt.Fprintf(&text, "\n  API      %s  (described at /docs)\n", h.apiAddress)
 	if h.metricsAddress != "" {
 		fmt.Fprintf(&text, "  metrics  %s/metrics\n", h.metricsAddress)
 	}
