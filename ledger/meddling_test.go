@@ -1,19 +1,21 @@
 package ledger_test
 
 import (
+	"slices"
 	"sync/atomic"
 	"testing"
 
+	"github.com/settled-dev/settled/internal/rules"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/ledger/ledgertest"
-	"github.com/settled-dev/settled/refund"
 	"github.com/settled-dev/settled/tasks"
-	"github.com/settled-dev/settled/wallet"
 )
 
 // Whoever changes a row without the book's lock, the batch that read it before writes nothing over it: it runs again with fresh reads.
 func TestRowThatIsChangedBehindTheLockIsReadAgain(t *testing.T) {
 	t.Parallel()
+	all := rules.All()
+	refundRule := all[slices.IndexFunc(all, func(rule ledger.Rule) bool { return rule.Kind() == tasks.RefundApply })]
 	for name, meddling := range map[string]string{
 		"account": "UPDATE accounts SET balance_fen = balance_fen + $1, version = version + $1 WHERE name = 'user/u1/cash'",
 		"leg":     "UPDATE legs SET refunded_fen = refunded_fen + $1 WHERE order_id = 'o1'",
@@ -32,9 +34,9 @@ func TestRowThatIsChangedBehindTheLockIsReadAgain(t *testing.T) {
 							t.Error(err)
 						}
 					}
-					return refund.Apply().Decide(s, request)
+					return refundRule.Decide(s, request)
 				})
-			b = ledgertest.Open(t, ledgertest.WithRules(wallet.RechargeConfirm(), wallet.PaymentCapture(), meddled))
+			b = ledgertest.Open(t, ledgertest.WithRules(rulesWith(meddled)...))
 			payment := ledgertest.Payment("o1", "u1", ledgertest.Leg(tasks.SourceCash, "10.00"))
 			payment.Lines = []tasks.Line{{LineID: "l1", Kind: tasks.Goods, Amount: ledgertest.Yuan("10.00")}}
 			back := ledgertest.Refund("rf1", "o1", "u1", "4.00")
