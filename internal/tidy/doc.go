@@ -5,6 +5,7 @@
 //   - calls_test.go: calls that are banned outside named places;
 //   - shape_test.go: package comments, lengths of functions and files;
 //   - text_test.go: marks of unfinished work, and names of somebody's machine;
+//   - documents_test.go: files that documents name exist;
 //   - compose_test.go: docker-compose.yml and the Dockerfile.
 //
 // Every rule is a table row with its reason, which the failure prints. Every check
