@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/strictjson"
 	"github.com/settled-dev/settled/internal/clock"
 )
 
@@ -76,26 +77,24 @@ func (c *Channel) word(method string, content any) (url.Values, error) {
 	return values, nil
 }
 
-// readAnswer takes the node of the method out of an answer, as it was written, and verifies it. A gateway that does not know app or
+// readAnswer takes the node of the method out of an answer, and verifies it as it was written. A gateway that does not know app or
 // method answers in a node error_response, which is read for its code and never believed.
 func (c *Channel) readAnswer(status int, text []byte, method string) *answer {
 	read := &answer{status: status, verified: fmt.Errorf("%w: there is no signed node of the method", channel.ErrNotGenuine)}
-	content, err := parseObject(text)
+	content, err := strictjson.Parse(text)
 	if err != nil {
 		return read
 	}
-	node, found := content[strings.ReplaceAll(method, ".", "_")+"_response"]
-	if !found {
-		read.node, _ = parseObject(content["error_response"])
+	node := content.Get(strings.ReplaceAll(method, ".", "_") + "_response")
+	if node.Kind != strictjson.Fields {
+		read.node = object(content.Get("error_response").Fields)
 		return read
 	}
-	if read.node, err = parseObject(node); err != nil {
-		return read
-	}
-	r := &reading{from: content}
+	read.node = object(node.Fields)
+	r := &reading{from: object(content)}
 	signature, serial := r.optional("sign"), r.optional("alipay_cert_sn")
 	if signature != "" && r.err == nil {
-		read.verified = c.keys.verify(node, signature, serial, c.clock.Now())
+		read.verified = c.keys.verify([]byte(node.Raw), signature, serial, c.clock.Now())
 	}
 	return read
 }

@@ -1,10 +1,10 @@
 package alipay
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
+	"github.com/settled-dev/settled/channel/strictjson"
 	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/money"
 )
@@ -17,17 +17,12 @@ type fields interface {
 
 func (f form) text(name string) (string, bool) { return f.get(name), true }
 
+// object is a JSON object of an answer.
+type object strictjson.Object
+
 func (o object) text(name string) (string, bool) {
-	raw, found := o[name]
-	if !found {
-		return "", true
-	}
-	var text *string // null stays nil
-	err := json.Unmarshal(raw, &text)
-	if err != nil || text == nil {
-		return "", false
-	}
-	return *text, true
+	found := strictjson.Object(o).Get(name)
+	return found.Text, found.Kind == strictjson.Text || found.Kind == strictjson.Absent
 }
 
 // reading takes fields and keeps the first problem, so that callers read a whole message and check once.
@@ -47,6 +42,7 @@ func (r *reading) optional(name string) string {
 	text, ok := r.from.text(name)
 	if !ok {
 		r.refuse(name, "is not text")
+		return ""
 	}
 	return text
 }

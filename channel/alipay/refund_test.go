@@ -47,9 +47,8 @@ func (g *gateway) serve(t *testing.T, changes map[string]any) *alipay.Channel {
 		if g.status != 0 {
 			w.WriteHeader(g.status)
 		}
-		if _, err := io.WriteString(w, g.body(strings.ReplaceAll(g.asked.Get("method"), ".", "_")+"_response")); err != nil {
-			t.Error(err)
-		}
+		// The client closes the connection on an answer that is too large.
+		_, _ = io.WriteString(w, g.body(strings.ReplaceAll(g.asked.Get("method"), ".", "_")+"_response"))
 	}))
 	t.Cleanup(server.Close)
 	settings := map[string]any{"gateway_url": server.URL + "/gateway.do"}

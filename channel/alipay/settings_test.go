@@ -48,7 +48,7 @@ func TestSettingsThatAreWrongAreRefusedByName(t *testing.T) {
 		{"app_private_key_file", "short.txt", "app_private_key_file"},
 		{"alipay_public_keys", "older.txt", "alipay_public_keys"},
 		{"alipay_public_keys", true, "alipay_public_keys"},
-		{"alipay_public_keys", []any{1}, "alipay_public_keys"},
+		{"alipay_public_keys", []any{1}, "alipay_public_keys[0]"},
 		{"alipay_public_keys", []any{"older.txt", nil}, "alipay_public_keys[1]"},
 		{"alipay_public_keys", []any{"older.txt", "app.txt"}, "alipay_public_keys[1]"},
 		{"alipay_public_keys", []any{"alipay.crt"}, "alipay_public_keys[0]"},

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/alipay"
 	"github.com/settled-dev/settled/channel/ecny"
 	"github.com/settled-dev/settled/channel/wechat"
 	"github.com/settled-dev/settled/tasks"
@@ -15,6 +16,7 @@ type loadFunc func(folder string, settings []byte, client *http.Client) (channel
 // loaders are the channels of this version.
 var loaders = map[tasks.Source]loadFunc{
 	tasks.SourceWeChat: loads(wechat.Load),
+	tasks.SourceAlipay: loads(alipay.Load),
 	tasks.SourceECNY:   loads(ecny.Load),
 }
 

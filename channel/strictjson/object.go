@@ -27,6 +27,7 @@ type Value struct {
 	Text   string  // of Text its content, of Number the number as it was written; otherwise empty
 	Items  []Value // of a List
 	Fields Object  // of Fields
+	Raw    string  // as it was written, without the white space around it: some channels sign that
 }
 
 // Object is a JSON object. Its few fields are searched in turn, which is faster than a map of them is made.
@@ -108,7 +109,18 @@ func (p *parser) value(depth int) (Value, error) {
 	if depth > depthMax {
 		return Value{}, errors.New("is nested too deep")
 	}
-	switch b := p.next(); b {
+	b := p.next()
+	start := p.at
+	v, err := p.kind(b, depth)
+	if err == nil {
+		v.Raw = p.text[start:p.at]
+	}
+	return v, err
+}
+
+// kind reads the value that begins with the byte.
+func (p *parser) kind(b byte, depth int) (Value, error) {
+	switch b {
 	case '{':
 		return p.object(depth)
 	case '[':

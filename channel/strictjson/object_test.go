@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -12,7 +13,7 @@ import (
 // FuzzParse compares the parser with encoding/json, which is asked in three steps: is it valid, has it a field twice, what is it.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
-		`{}`, ` { "a" : 1 } `, `{"a":[1,-0.5e+7,"x",true,false,null,{}]}`, `{"a":1,}`, `{"a" 1}`, `{,}`, `{"a":01}`, `{"a":1.}`, `{"a":1e}`,
+		`{}`, ` { "a" : 1 } `, `{"a" :	{ "b" : [ 1 ] } , "c" : "\/" }`, `{"a":[1,-0.5e+7,"x",true,false,null,{}]}`, `{"a":1,}`, `{"a" 1}`, `{,}`, `{"a":01}`, `{"a":1.}`, `{"a":1e}`,
 		`{"a":+1}`, `{"a":-}`, `{"a":"\u4e2d\n\"\\\/"}`, `{"a":"\ud800"}`, `{"a":"\x"}`, `{"a":"` + "\n" + `"}`, `{"a":"\`, `{"a":tru}`, `{"a":nullx}`,
 		`{"a":1,"\u0061":2}`, `[]`, `1`, `"x"`, `null`, ``, `{"a":1}{}`, `{"a":1}` + "\x00", "{\"\xff\":1}", `{"a":"支付"}`, `{"":""}`, `[1,]`, `{"a":[1 2]}`,
 		strings.Repeat(`{"a":`, 17) + "1" + strings.Repeat("}", 17), strings.Repeat(`{"a":`, 18) + "1" + strings.Repeat("}", 18),
@@ -43,7 +44,19 @@ func (o Object) equal(other map[string]any) bool {
 	return true
 }
 
+// isWritten says whether Raw is the other value and no more.
+func (v Value) isWritten(other any) bool {
+	decoder := json.NewDecoder(strings.NewReader(v.Raw))
+	decoder.UseNumber()
+	var written any
+	err := decoder.Decode(&written)
+	return err == nil && reflect.DeepEqual(written, other) && int(decoder.InputOffset()) == len(v.Raw) && strings.Trim(v.Raw, " \t\r\n") == v.Raw
+}
+
 func (v Value) equal(other any) bool {
+	if !v.isWritten(other) {
+		return false
+	}
 	switch other := other.(type) {
 	case string:
 		return v.Kind == Text && v.Text == other

@@ -1,8 +1,6 @@
 package alipaysim
 
 import (
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -25,36 +23,31 @@ const (
 	SellerID = "2088000199999999"
 )
 
-var _ simulate.Dialect = (*Channel)(nil)
+var _ simulate.KeyedDialect = (*Channel)(nil)
 
 // Channel is a simulated Alipay with one app. Its methods may be called at the same time.
 type Channel struct {
-	clock          clock.Clock
-	appKey         *rsa.PrivateKey
-	root           authority
-	appCertificate []byte
+	clock clock.Clock
+	root  certifiedKey
+	app   certifiedKey
 
 	mu      sync.RWMutex
-	keys    []signingKey // of both kinds, from the oldest to the newest
+	keys    []certifiedKey // and bare ones, from the oldest to the newest
 	signing Signing
 	desk    simulate.Desk // of the last Handler; nil before
 }
 
 // New makes a simulated Alipay and its keys. The clock dates its certificates, and judges the age of requests.
 func New(clock clock.Clock) (*Channel, error) {
-	root, err := newAuthority(clock.Now())
+	root, err := newRoot(clock.Now())
 	if err != nil {
 		return nil, err
 	}
-	appKey, err := rsa.GenerateKey(rand.Reader, rsaBits)
-	if err != nil {
-		return nil, fmt.Errorf("make the app's key: %w", err)
-	}
-	appCertificate, err := root.certify("simulated app "+AppID, &appKey.PublicKey, clock.Now())
+	app, err := root.certify("simulated app "+AppID, clock.Now())
 	if err != nil {
 		return nil, err
 	}
-	c := &Channel{clock: clock, appKey: appKey, root: root, appCertificate: appCertificate, signing: ByPublicKey}
+	c := &Channel{clock: clock, root: root, app: app, signing: ByPublicKey}
 	return c, c.Rotate()
 }
 
@@ -65,12 +58,12 @@ func (c *Channel) Source() tasks.Source { return tasks.SourceAlipay }
 // certificates and public keys, all that there have been, to files in the directory. Keys are bare base64, as Alipay's own tool
 // writes them.
 func (c *Channel) MerchantSettings(dir, baseURL string) ([]byte, error) {
-	appKey, err := x509.MarshalPKCS8PrivateKey(c.appKey)
+	appKey, err := x509.MarshalPKCS8PrivateKey(c.app.private)
 	if err != nil {
 		return nil, fmt.Errorf("encode the app's key: %w", err)
 	}
-	files := map[string][]byte{"app_private_key.txt": bare(appKey), "app_certificate.crt": encodeCertificate(c.appCertificate),
-		"alipay_root_certificate.crt": encodeCertificate(c.root.certificate.Raw)}
+	files := map[string][]byte{"app_private_key.txt": bare(appKey), "app_certificate.crt": encodeCertificate(c.app.certificate),
+		"alipay_root_certificate.crt": encodeCertificate(c.root.certificate)}
 	certificates, publicKeys := []string{}, []string{}
 	c.mu.RLock()
 	for i, key := range c.keys {

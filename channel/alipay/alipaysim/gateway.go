@@ -197,16 +197,11 @@ func (c *Channel) authorized(form url.Values) bool {
 	if err != nil || c.clock.Now().Sub(at).Abs() > requestAgeMax || form.Get("app_id") != AppID || form.Get("sign_type") != "RSA2" {
 		return false
 	}
-	appSerial, err := serialOf(c.appCertificate)
-	if err != nil || form.Get("app_cert_sn") != "" && form.Get("app_cert_sn") != appSerial {
-		return false
-	}
-	rootSerial, err := serialOf(c.root.certificate.Raw)
-	if err != nil || form.Has("alipay_root_cert_sn") != form.Has("app_cert_sn") ||
-		form.Has("app_cert_sn") && form.Get("alipay_root_cert_sn") != rootSerial {
+	app, root := form.Get("app_cert_sn"), form.Get("alipay_root_cert_sn") // both or, in the mode of bare keys, none
+	if (app != "" || root != "") && (app != c.app.serial || root != c.root.serial) {
 		return false
 	}
 	signature, err := base64.StdEncoding.DecodeString(form.Get("sign"))
 	sum := sha256.Sum256([]byte(strings.Join(text, "&")))
-	return err == nil && rsa.VerifyPKCS1v15(&c.appKey.PublicKey, crypto.SHA256, sum[:], signature) == nil
+	return err == nil && rsa.VerifyPKCS1v15(&c.app.private.PublicKey, crypto.SHA256, sum[:], signature) == nil
 }

@@ -29,15 +29,15 @@ const (
 	ByPublicKey   Signing = "public_key"
 )
 
-// signingKey is a key of Alipay.
-type signingKey struct {
+// certifiedKey is a key with its certificate, or a bare one without.
+type certifiedKey struct {
 	private     *rsa.PrivateKey
-	certificate []byte // nil: it is a bare key
-	serial      string // alipay_cert_sn of the certificate
+	certificate []byte // nil: it is bare
+	serial      string // what the certificate is called in alipay_cert_sn, app_cert_sn and alipay_root_cert_sn
 }
 
 // sign signs a text.
-func (k signingKey) sign(text []byte) (string, error) {
+func (k certifiedKey) sign(text []byte) (string, error) {
 	sum := sha256.Sum256(text)
 	signature, err := rsa.SignPKCS1v15(rand.Reader, k.private, crypto.SHA256, sum[:])
 	if err != nil {
@@ -53,35 +53,27 @@ func (c *Channel) SignWith(signing Signing) {
 	c.signing = signing
 }
 
-// Rotate makes a new certificate and a new bare key, with which messages are signed from now on.
+// Rotate implements simulate.KeyedDialect: it makes a new certificate and a new bare key.
 func (c *Channel) Rotate() error {
-	certified, err := rsa.GenerateKey(rand.Reader, rsaBits)
+	certified, err := c.root.certify("simulated Alipay", c.clock.Now())
 	if err != nil {
-		return fmt.Errorf("make a certificate's key: %w", err)
+		return err
 	}
 	bareKey, err := rsa.GenerateKey(rand.Reader, rsaBits)
 	if err != nil {
 		return fmt.Errorf("make a key: %w", err)
 	}
-	der, err := c.root.certify("simulated Alipay", &certified.PublicKey, c.clock.Now())
-	if err != nil {
-		return err
-	}
-	serial, err := serialOf(der)
-	if err != nil {
-		return err
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.keys = append(c.keys, signingKey{private: certified, certificate: der, serial: serial}, signingKey{private: bareKey})
+	c.keys = append(c.keys, certified, certifiedKey{private: bareKey})
 	return nil
 }
 
 // signer is the newest key of the kind that signs now.
-func (c *Channel) signer() signingKey {
+func (c *Channel) signer() certifiedKey {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	var newest signingKey
+	var newest certifiedKey
 	for _, key := range c.keys {
 		if (key.certificate != nil) == (c.signing == ByCertificate) {
 			newest = key
@@ -90,53 +82,55 @@ func (c *Channel) signer() signingKey {
 	return newest
 }
 
-// authority issues certificates.
-type authority struct {
-	private     *rsa.PrivateKey
-	certificate *x509.Certificate
-}
-
-func newAuthority(now time.Time) (authority, error) {
+// newRoot makes a key that certifies others.
+func newRoot(now time.Time) (certifiedKey, error) {
 	private, err := rsa.GenerateKey(rand.Reader, rsaBits)
 	if err != nil {
-		return authority{}, fmt.Errorf("make the root's key: %w", err)
+		return certifiedKey{}, fmt.Errorf("make the root's key: %w", err)
 	}
-	root := authority{private: private, certificate: &x509.Certificate{SerialNumber: newSerial(), IsCA: true, BasicConstraintsValid: true,
-		Subject: pkix.Name{Country: []string{"CN"}, Organization: []string{"Simulated"}, OrganizationalUnit: []string{"Certification Authority"},
-			CommonName: "Simulated Certification Authority R1"},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(certificateYears, 0, 0)}}
-	der, err := x509.CreateCertificate(rand.Reader, root.certificate, root.certificate, &private.PublicKey, private)
+	template := newTemplate("Simulated Certification Authority R1", now)
+	template.IsCA, template.BasicConstraintsValid = true, true
+	return newCertified(private, template, template, private)
+}
+
+// certify makes a key with a certificate that is valid from now on.
+func (k certifiedKey) certify(name string, now time.Time) (certifiedKey, error) {
+	issuer, err := x509.ParseCertificate(k.certificate)
 	if err != nil {
-		return authority{}, fmt.Errorf("make the root certificate: %w", err)
+		return certifiedKey{}, fmt.Errorf("read the root certificate: %w", err)
 	}
-	root.certificate, err = x509.ParseCertificate(der)
-	return root, err
-}
-
-// certify makes a certificate that is valid from now on.
-func (a authority) certify(name string, key *rsa.PublicKey, now time.Time) ([]byte, error) {
-	template := &x509.Certificate{SerialNumber: newSerial(), NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(certificateYears, 0, 0),
-		Subject: pkix.Name{Country: []string{"CN"}, Organization: []string{"Simulated"}, CommonName: name}}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key, a.private)
+	private, err := rsa.GenerateKey(rand.Reader, rsaBits)
 	if err != nil {
-		return nil, fmt.Errorf("make the certificate of %s: %w", name, err)
+		return certifiedKey{}, fmt.Errorf("make the key of %s: %w", name, err)
 	}
-	return der, nil
+	return newCertified(private, newTemplate(name, now), issuer, k.private)
 }
 
-// newSerial is a random serial number of 16 bytes.
-func newSerial() *big.Int {
-	var raw [16]byte
-	_, _ = rand.Read(raw[:]) // it never fails
-	return new(big.Int).SetBytes(raw[:])
+func newTemplate(name string, now time.Time) *x509.Certificate {
+	var serial [16]byte
+	_, _ = rand.Read(serial[:]) // it never fails
+	return &x509.Certificate{SerialNumber: new(big.Int).SetBytes(serial[:]), NotBefore: now.Add(-time.Hour),
+		NotAfter: now.AddDate(certificateYears, 0, 0), Subject: pkix.Name{Country: []string{"CN"}, Organization: []string{"Simulated"},
+			OrganizationalUnit: []string{"Certification Authority"}, CommonName: name}}
 }
 
-// serialOf is what a certificate is called in alipay_cert_sn, app_cert_sn and alipay_root_cert_sn.
-func serialOf(der []byte) (string, error) {
+func newCertified(private *rsa.PrivateKey, template, issuer *x509.Certificate, by *rsa.PrivateKey) (certifiedKey, error) {
+	der, err := x509.CreateCertificate(rand.Reader, template, issuer, &private.PublicKey, by)
+	if err != nil {
+		return certifiedKey{}, fmt.Errorf("certify %s: %w", template.Subject.CommonName, err)
+	}
+	return withSerial(private, der)
+}
+
+// withSerial is a key with its certificate, and without when there is none.
+func withSerial(private *rsa.PrivateKey, der []byte) (certifiedKey, error) {
+	if len(der) == 0 {
+		return certifiedKey{private: private}, nil
+	}
 	certificate, err := x509.ParseCertificate(der)
 	if err != nil {
-		return "", fmt.Errorf("read a certificate: %w", err)
+		return certifiedKey{}, fmt.Errorf("read a certificate: %w", err)
 	}
 	sum := md5.Sum([]byte(certificate.Issuer.String() + certificate.SerialNumber.Text(10)))
-	return hex.EncodeToString(sum[:]), nil
+	return certifiedKey{private: private, certificate: der, serial: hex.EncodeToString(sum[:])}, nil
 }

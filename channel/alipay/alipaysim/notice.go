@@ -19,7 +19,7 @@ import (
 
 // Notice implements simulate.Dialect. Merchant, app and id are made up where the notice has none. EventOther is sent as a trade that
 // waits for its payer. A refund's notice names the payment's amount and time as the desk of the last Handler knows them, and without
-// them is one of a full refund. There is no notice of a refund that failed or is processing: those are errors.
+// them it is one of a full refund. A refund that failed or is processing is simulate.ErrNoNotice.
 func (c *Channel) Notice(notice channel.Notice, now time.Time) (simulate.Message, error) {
 	fields := map[string]string{"notify_type": "trade_status_sync", "notify_id": cmp.Or(notice.ID, messageID(notice)),
 		"notify_time": wireTime(now), "app_id": cmp.Or(notice.AppID, AppID), "auth_app_id": cmp.Or(notice.AppID, AppID),
@@ -40,7 +40,7 @@ func (c *Channel) Notice(notice channel.Notice, now time.Time) (simulate.Message
 	case notice.Event == channel.EventOther:
 		fields["trade_status"] = "WAIT_BUYER_PAY"
 	default:
-		return simulate.Message{}, fmt.Errorf("Alipay sends no notice of %s %s", notice.Event, notice.Refund.State)
+		return simulate.Message{}, fmt.Errorf("%w: %s %s", simulate.ErrNoNotice, notice.Event, notice.Refund.State)
 	}
 	return c.signForm(fields)
 }

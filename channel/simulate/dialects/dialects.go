@@ -1,6 +1,7 @@
 package dialects
 
 import (
+	"github.com/settled-dev/settled/channel/alipay/alipaysim"
 	"github.com/settled-dev/settled/channel/ecny/ecnysim"
 	"github.com/settled-dev/settled/channel/simulate"
 	"github.com/settled-dev/settled/channel/wechat/wechatsim"
@@ -12,6 +13,7 @@ import (
 func All() []simulate.Kind {
 	return []simulate.Kind{
 		kind(tasks.SourceWeChat, wechatsim.New, wechatsim.Restore),
+		kind(tasks.SourceAlipay, alipaysim.New, alipaysim.Restore),
 		kind(tasks.SourceECNY, ecnysim.New, ecnysim.Restore),
 	}
 }
