@@ -130,7 +130,7 @@ func (r *relay) startEpoch(ctx context.Context) {
 		r.logger.LogAttrs(ctx, slog.LevelInfo, "redis is new to us")
 	default:
 		r.metrics.redisWipes.Inc()
-		r.logger.LogAttrs(ctx, slog.LevelWarn, "redis had no rings of ours, all accepted requests are rung again",
+		r.logger.LogAttrs(ctx, slog.LevelWarn, "redis is new or was emptied, all accepted requests are rung again",
 			slog.Int64("requests", due))
 	}
 }
