@@ -22,10 +22,11 @@ var groups = []kong.Group{
 type commands struct {
 	Version kong.VersionFlag `help:"Print the version."`
 
-	Dev   devCommand   `cmd:"" group:"try" help:"Run the whole system on a private local stack, or a command with that stack."`
-	Demo  demoCommand  `cmd:"" group:"try" help:"Tell one user's story, play a day at scale with crashes, and judge the books."`
-	Drill drillCommand `cmd:"" group:"try" help:"Break a running system on purpose, and count what came of it."`
-	Bench benchCommand `cmd:"" group:"try" help:"Measure settled beside what its parts can do."`
+	Dev      devCommand      `cmd:"" group:"try" help:"Run the whole system on a private local stack, or a command with that stack."`
+	Demo     demoCommand     `cmd:"" group:"try" help:"Tell one user's story, play a day at scale with crashes, and judge the books."`
+	Simulate simulateCommand `cmd:"" group:"try" help:"Stand in for payment channels, with their real formats, on request badly."`
+	Drill    drillCommand    `cmd:"" group:"try" help:"Break a running system on purpose, and count what came of it."`
+	Bench    benchCommand    `cmd:"" group:"try" help:"Measure settled beside what its parts can do."`
 
 	Migrate     migrateCommand     `cmd:"" group:"serve" help:"Create or upgrade the books' tables in PostgreSQL."`
 	API         apiCommand         `cmd:"" name:"api" group:"serve" help:"Serve the HTTP API: accept requests, look them up."`

@@ -157,7 +157,7 @@ func (e ended) expect(t *testing.T, code int, texts ...string) {
 }
 
 func commandNames() []string {
-	return []string{"dev", "demo", "bench", "migrate", "api", "worker", "scheduler", "healthcheck", "request", "show", "balance", "statement", "audit",
+	return []string{"dev", "demo", "bench", "simulate channel", "migrate", "api", "worker", "scheduler", "healthcheck", "request", "show", "balance", "statement", "audit",
 		"dead", "requeue", "policy", "key create", "key list", "key revoke", "webhook create",
 		"webhook list", "webhook disable", "webhook enable", "webhook rotate", "webhook messages", "webhook redeliver"}
 }
@@ -244,6 +244,13 @@ func TestWrongCommandLinesAreUsageErrors(t *testing.T) {
 		{[]string{"migrate", "--books", "2000"}, "--books: is 2000; allowed: 1 to 1024"},
 		{[]string{"policy", "--set", "no/such/file"}, "no/such/file"},
 		{[]string{"healthcheck", "127.0.0.1:9090"}, "allowed: http:// or https://"},
+		{[]string{"simulate", "channel"}, "--dir"},
+		{[]string{"simulate", "channel", "--dir", "no/such", "--only", "visa"}, `--only: "visa" is not simulated; allowed: wechat, `},
+		{[]string{"simulate", "channel", "--dir", "no/such", "--listen", "0.0.0.0:0"}, "--base-url says by which"},
+		{[]string{"simulate", "channel", "--dir", "no/such", "--listen", "127.0.0.1:0", "--delays", "1001"}, "delays is 1001; allowed: 0 to 1000"},
+		{[]string{"simulate", "channel", "--dir", "no/such", "--listen", "127.0.0.1:0", "--time-scale", "0"}, "--time-scale is 0"},
+		{[]string{"simulate", "channel", "--dir", "no/such", "--listen", "127.0.0.1:0", "--time-scale=-1"}, "time scale is -1"},
+		{[]string{"simulate", "channel", "--dir", "no/such", "--listen", "127.0.0.1:0", "--notify", "api"}, "notify URL is not an address"},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
 			t.Parallel()
