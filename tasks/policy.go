@@ -1,8 +1,11 @@
 package tasks
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -57,11 +60,20 @@ func DefaultPolicy() Policy {
 
 // ParsePolicy reads a policy's JSON; absent fields keep their defaults. It returns a *FieldError for a value that is not allowed.
 func ParsePolicy(document []byte) (Policy, error) {
+	const allowed = "the object that `settled policy` prints"
 	policy := DefaultPolicy()
-	decoder := json.NewDecoder(strings.NewReader(string(document)))
+	offered := policy.Products
+	policy.Products = nil // a product that is read into a default one would keep what it does not name
+	decoder := json.NewDecoder(bytes.NewReader(document))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&policy); err != nil {
-		return Policy{}, &FieldError{Field: "policy", Problem: "cannot be read: " + err.Error(), Allowed: "the object that `settled policy` prints"}
+		return Policy{}, &FieldError{Field: "policy", Problem: "cannot be read: " + err.Error(), Allowed: allowed}
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return Policy{}, &FieldError{Field: "policy", Problem: "has more after the object", Allowed: allowed}
+	}
+	if policy.Products == nil {
+		policy.Products = offered
 	}
 	var check fieldCheck
 	oneOf(&check, "refund_split", policy.RefundSplit, Proportional, ExternalFirst, BalanceFirst)

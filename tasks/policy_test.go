@@ -39,6 +39,8 @@ func TestPolicyThatCannotCountIsRefused(t *testing.T) {
 		`{"products":[{"product_id":"","min_sweep":"1.00"}]}`:  "products[0].product_id",
 		`{"products":[{"product_id":"x","min_sweep":"0.00"}]}`: "products[0].min_sweep",
 		`{"products":[{"product_id":"x","min_sweep":1}]}`:      "policy",
+		`{"products":[{"product_id":"x"}]}`:                    "products[0].min_sweep",
+		`{"park_hours_max":5} {}`:                              "policy",
 		`{"park_hours_max":0}`:                                 "park_hours_max",
 		`{"park_hours_max":2161}`:                              "park_hours_max",
 		`{"sweep_users_max":0}`:                                "sweep_users_max",
