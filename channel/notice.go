@@ -56,6 +56,9 @@ type Notice struct {
 var (
 	// ErrNotGenuine: the signature is missing or wrong, or its key or certificate is not one of the channel's.
 	ErrNotGenuine = errors.New("message is not the channel's")
+	// ErrOtherRule stands beside ErrNotGenuine: the signature is right by another rule than the channel documents, so that either its
+	// rule or ours is wrong, and a person should look.
+	ErrOtherRule = errors.New("signature is right by another rule")
 	// ErrProbe: a signature that the channel made wrong on purpose, to see that it is refused.
 	ErrProbe = errors.New("message is the channel's signature probe")
 	// ErrStale: the signature is right and too old, or from the future: a replay.
@@ -77,7 +80,7 @@ type Reply struct {
 type Port interface {
 	Refunder
 	// ReadNotice verifies the raw bytes of a message at the time now and reads it. It never panics. It returns ErrNotGenuine,
-	// ErrProbe, ErrStale, ErrMalformed or ErrNotOurs, wrapped.
+	// ErrProbe, ErrStale, ErrMalformed or ErrNotOurs, wrapped, and ErrOtherRule beside the first.
 	ReadNotice(header http.Header, body []byte, now time.Time) (Notice, error)
 	// Reply is the answer to a message: problem nil tells the channel that it is done, anything else that it must come again. A
 	// reply to a problem never reads as success to the channel.

@@ -53,7 +53,7 @@
 //
 //   - A1 Of a message that is not verified, only sign_type, sign and alipay_cert_sn are looked at.
 //   - A2 A message is genuine over the values that arrived, all of them, empty ones too. One whose signature fits without its empty
-//     values is refused and marked with ErrEmptyValues: then Alipay's rule is another than the documented one.
+//     values is refused and marked with channel.ErrOtherRule: then Alipay's rule is another than the documented one.
 //   - A3 A signed text is read in one way. Values may contain & and =, so the text alone does not say where a value ends. A value with
 //     another &name= inside, a name twice, or a name of other characters is refused.
 //   - A4 TRADE_SUCCESS is a payment only without any refund field.

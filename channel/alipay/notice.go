@@ -1,7 +1,6 @@
 package alipay
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,10 +10,6 @@ import (
 	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/tasks"
 )
-
-// ErrEmptyValues marks a message that is refused although its signature fits without its empty values: Alipay signs by another rule
-// than the documented one, or somebody has added an empty field. It comes wrapped beside channel.ErrNotGenuine.
-var ErrEmptyValues = errors.New("signature fits without the empty values")
 
 // How far notify_time may be from now. It has been seen to be the time of the delivery, not of the first one, but that is not
 // documented: the last delivery is up to 25 hours after the first, and an hour is for clocks and queues.
@@ -37,8 +32,8 @@ const (
 // charsets are those in which ASCII is ASCII and no other character has a byte of & or =, as Alipay spells them, in lower case.
 var charsets = []string{"utf-8", "gbk", "gb2312"}
 
-// ReadNotice implements channel.Port: it verifies and reads a notice, and returns channel.ErrNotGenuine, ErrStale, ErrMalformed or
-// ErrNotOurs, wrapped. Only the body counts: the caller must not add the query's parameters to it.
+// ReadNotice implements channel.Port: it verifies and reads a notice, and returns channel.ErrNotGenuine, ErrOtherRule, ErrStale,
+// ErrMalformed or ErrNotOurs, wrapped. Only the body counts: the caller must not add the query's parameters to it.
 func (c *Channel) ReadNotice(_ http.Header, body []byte, now time.Time) (channel.Notice, error) {
 	message, err := parseForm(body)
 	if err != nil {
@@ -78,7 +73,7 @@ func (c *Channel) ReadNotice(_ http.Header, body []byte, now time.Time) (channel
 	return notice, nil
 }
 
-// verifyNotice checks who has signed a message (A1, A2).
+// verifyNotice checks who has signed a message (A1, A2). channel.ErrOtherRule may also mean that somebody has added an empty field.
 func (c *Channel) verifyNotice(message form, now time.Time) error {
 	if message.get("sign_type") != signType {
 		return fmt.Errorf("%w: sign_type is not %s", channel.ErrNotGenuine, signType)
@@ -86,7 +81,7 @@ func (c *Channel) verifyNotice(message form, now time.Time) error {
 	signature, serial := message.get("sign"), message.get("alipay_cert_sn")
 	err := c.keys.verify(message.signedText(true), signature, serial, now)
 	if err != nil && message.hasEmpty() && c.keys.verify(message.signedText(false), signature, serial, now) == nil {
-		return fmt.Errorf("%w: %w", err, ErrEmptyValues)
+		return fmt.Errorf("%w: %w, without the empty values", err, channel.ErrOtherRule)
 	}
 	return err
 }

@@ -85,7 +85,8 @@ type words struct {
 
 // problems are what a port finds in a message that is no notice.
 var problems = map[string]error{"not_genuine": channel.ErrNotGenuine, "probe": channel.ErrProbe, "stale": channel.ErrStale,
-	"malformed": channel.ErrMalformed, "not_ours": channel.ErrNotOurs, "failed": errors.New("a bug")}
+	"other_rule": fmt.Errorf("%w: %w", channel.ErrNotGenuine, channel.ErrOtherRule),
+	"malformed":  channel.ErrMalformed, "not_ours": channel.ErrNotOurs, "failed": errors.New("a bug")}
 
 // ReadNotice implements channel.Port.
 func (plain) ReadNotice(_ http.Header, body []byte, _ time.Time) (channel.Notice, error) {

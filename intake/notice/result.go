@@ -26,6 +26,7 @@ const (
 // The results that make the channel come again.
 const (
 	resultNotGenuine    result = "not_genuine"
+	resultOtherRule     result = "other_rule" // not genuine, unless the channel signs otherwise than it documents
 	resultProbe         result = "probe"
 	resultStale         result = "stale"
 	resultMalformed     result = "malformed"
@@ -40,8 +41,8 @@ const (
 // results lists every result.
 func results() []result {
 	return []result{resultConfirmed, resultSuspended, resultAnswered, resultReplayed, resultContradicted, resultAcknowledged,
-		resultNotGenuine, resultProbe, resultStale, resultMalformed, resultNotOurs, resultUnknownRefund, resultOtherRefund,
-		resultUnavailable, resultFailed, resultNoChannel}
+		resultNotGenuine, resultOtherRule, resultProbe, resultStale, resultMalformed, resultNotOurs, resultUnknownRefund,
+		resultOtherRefund, resultUnavailable, resultFailed, resultNoChannel}
 }
 
 // resultOf classifies the error of a notice that was not taken.
@@ -50,6 +51,8 @@ func resultOf(err error) result {
 	switch {
 	case errors.Is(err, channel.ErrProbe):
 		return resultProbe
+	case errors.Is(err, channel.ErrOtherRule):
+		return resultOtherRule
 	case errors.Is(err, channel.ErrNotGenuine):
 		return resultNotGenuine
 	case errors.Is(err, channel.ErrStale):
