@@ -36,7 +36,7 @@ var notPublic = []netip.Prefix{
 }
 
 func isPublic(address netip.Addr) bool {
-	address = address.Unmap().WithZone("")
+	address = address.Unmap() // one with a zone lies in no prefix, and so is not public
 	if !address.IsGlobalUnicast() || address.IsPrivate() || address.Is6() && !publicIPv6.Contains(address) {
 		return false
 	}

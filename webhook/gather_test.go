@@ -170,6 +170,40 @@ func TestEndpointIsToldOfWhatIsDecidedAfterIt(t *testing.T) {
 	}
 }
 
+// H1: a gatherer that has looked for endpoints has not seen the one that is being made, so its outcomes are earlier: who makes one waits
+// until the gatherer has ended.
+func TestEndpointIsMadeBetweenTwoGatherings(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.add(t, "http://127.0.0.1:1", "reward.applied")
+	gathering, err := w.DB.Owner.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := gathering.Exec(t.Context(), "SELECT FROM webhook_cursors FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	made := make(chan error, 1)
+	go func() {
+		_, _, err := w.registry.Add(t.Context(), NewEndpoint{Producer: producer, URL: "http://127.0.0.1:1", Events: Events(), By: "ada"})
+		made <- err
+	}()
+	w.eventually(t, "the new endpoint waits, or is there", `
+		SELECT (SELECT count(*) FROM webhook_endpoints) > 1 OR EXISTS (
+			SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`)
+	select {
+	case err := <-made:
+		t.Errorf("it was made during a gathering: %v", err)
+	default:
+	}
+	if err := gathering.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-made; err != nil {
+		t.Error(err)
+	}
+}
+
 // The times of books are compared with themselves only: no clock that was set back hides an outcome from an endpoint.
 func TestClockThatWentBackHidesNothing(t *testing.T) {
 	t.Parallel()
