@@ -187,6 +187,36 @@ func TestRelayBacksOffWhileRedisIsAwayAndClaimsNothing(t *testing.T) {
 	}
 }
 
+// A queue that is long has lost nothing: what waits in it is rung for again rarely, many requests at once.
+func TestRelayDoesNotFloodARedisThatIsMerelyBusy(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, func(s *stackSettings) { s.client.RingSize = 1 })
+	w := s.newWorker(t, nil)
+	w.relay.startEpoch(t.Context())
+	const requests = 1000
+	s.accept(t, manyRecharges(requests)...)
+	waiting := func() int64 { return s.redis.LLen(t.Context(), "asynq:{critical}:pending").Val() }
+	eventually(t, "all have rung", func() bool { return waiting() == requests })
+	for range 120 { // an hour during which nobody takes a ring
+		if _, err := s.db.Owner.Exec(t.Context(), "UPDATE pending SET ring_at = ring_at - interval '30 seconds'"); err != nil {
+			t.Fatal(err)
+		}
+		for rung := 1; rung > 0; {
+			var err error
+			if rung, err = w.relay.round(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	again := testutil.ToFloat64(w.metrics.rungAgain)
+	if again < 8*requests || again > 11*requests {
+		t.Errorf("each request was rung for again %.1f times in an hour, want 8 to 11", again/requests)
+	}
+	if more := waiting() - requests; more > requests/10 {
+		t.Errorf("%d rings more are in Redis after an hour, want at most a tenth of %d", more, requests)
+	}
+}
+
 func TestArchivedTaskDoesNotKeepItsRequest(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, withRings(1))

@@ -45,6 +45,8 @@ type stackSettings struct {
 	ledger  ledger.Config
 	client  tasks.ClientConfig
 	channel channel.SimulatorConfig
+	// redis is the stack's client; the default is one to a server of its own.
+	redis *redis.Client
 	// lockTimeout is how long the books are waited for; the pools' default is 10 s, four times.
 	lockTimeout string
 }
@@ -69,7 +71,9 @@ func newStack(t *testing.T, options ...stackOption) *stack {
 		s.pool = impatientPool(t, s.db.URL, settings.lockTimeout)
 	}
 	s.reader = ledger.NewReader(s.pool)
-	s.redis = openRedis(t, s.server)
+	if s.redis = settings.redis; s.redis == nil {
+		s.redis = openRedis(t, s.server)
+	}
 	var err error
 	if s.client, err = tasks.NewClient(t.Context(), s.pool, tasks.NewDoorbell(s.redis), settings.client); err != nil {
 		t.Fatal(err)

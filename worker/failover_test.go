@@ -1,0 +1,112 @@
+package worker
+
+import (
+	"context"
+	"net"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/settled-dev/settled/internal/devstack"
+	"github.com/settled-dev/settled/internal/devstack/redistest"
+)
+
+// primary is whichever of several Redis servers clients are led to, as by a name that a failover moves.
+type primary struct{ address atomic.Value }
+
+func (p *primary) is(t *testing.T, server *devstack.Redis) {
+	t.Helper()
+	p.address.Store(addressOf(t, server))
+}
+
+func addressOf(t *testing.T, server *devstack.Redis) string {
+	t.Helper()
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Host
+}
+
+func (p *primary) dial(ctx context.Context, network, _ string) (net.Conn, error) {
+	var dialer net.Dialer
+	return dialer.DialContext(ctx, network, p.address.Load().(string))
+}
+
+// replicate makes replica a copy of server as it is now, and no later than now.
+func replicate(t *testing.T, server, replica *devstack.Redis) {
+	t.Helper()
+	host, port, err := net.SplitHostPort(addressOf(t, server))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := openRedis(t, replica)
+	if err := client.SlaveOf(t.Context(), host, port).Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the replica has the epoch", func() bool {
+		info := client.Info(t.Context(), "replication").Val()
+		return strings.Contains(info, "master_link_status:up") && client.Exists(t.Context(), epochKey).Val() == 1
+	})
+	if err := client.SlaveOf(t.Context(), "no", "one").Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// T41: the primary is gone with every ring, and clients are led to a replica that has none of them. An empty one is noticed by its
+// epoch, one that lags by the age of what was rung for.
+func TestFailoverToAReplicaWithoutTheRingsLosesNothing(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		lags      bool
+		ringAfter time.Duration
+		wipes     float64
+	}{
+		"empty":   {false, time.Hour, 1},
+		"lagging": {true, 100 * time.Millisecond, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const requests = 40
+			first, second := redistest.New(t), redistest.New(t)
+			var led primary
+			led.is(t, first)
+			options, err := RedisOptions(first.URL, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			options.Dialer = led.dial
+			client := redis.NewClient(options)
+			t.Cleanup(func() { _ = client.Close() })
+			s := newStack(t, withRings(1), func(s *stackSettings) { s.redis, s.client.RingAfter = client, c.ringAfter })
+			w := s.startWorker(t, func(c *Config) { c.Concurrency = 4 })
+			eventually(t, "the epoch is set", func() bool { return client.Exists(t.Context(), epochKey).Val() == 1 })
+			if c.lags {
+				replicate(t, first, second)
+			}
+			unlock := lockBooks(t, s)
+			s.accept(t, manyRecharges(requests)...)
+			eventually(t, "all have rung", func() bool {
+				return client.LLen(t.Context(), "asynq:{critical}:pending").Val()+client.LLen(t.Context(), "asynq:{critical}:active").Val() >= requests
+			})
+			before := testutil.ToFloat64(w.metrics.redisWipes)
+			led.is(t, second)
+			if err := first.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			unlock()
+			s.eventuallyDecided(t, requests)
+			if got := s.count(t, "SELECT count(*) FROM transfers"); got != requests {
+				t.Errorf("%d transfers were made, want %d", got, requests)
+			}
+			if got := testutil.ToFloat64(w.metrics.redisWipes) - before; got != c.wipes {
+				t.Errorf("%v wipes were counted, want %v", got, c.wipes)
+			}
+		})
+	}
+}
