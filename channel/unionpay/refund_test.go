@@ -180,8 +180,10 @@ func TestAnswersThatAreNotCertainAreErrors(t *testing.T) {
 			return "txnType=04&" + answerText(p.signer.sign(t, m))
 		},
 		"with a newline": func(m map[string]string) string { return answerText(p.signer.sign(t, m)) + "\n" },
-		"too large":      func(map[string]string) string { return "a=" + strings.Repeat("a", 2<<20) },
-		"an open brace":  func(m map[string]string) string { return answerText(p.signer.sign(t, with(m, "accNo", "{"))) },
+		"too large": func(m map[string]string) string {
+			return answerText(p.signer.sign(t, with(m, "accNo", strings.Repeat("1", 1<<20))))
+		},
+		"an open brace": func(m map[string]string) string { return answerText(p.signer.sign(t, with(m, "accNo", "{"))) },
 		"with LF": func(m map[string]string) string {
 			return strings.ReplaceAll(answerText(p.signer.sign(t, m)), "\r\n", "\n")
 		},

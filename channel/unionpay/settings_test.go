@@ -5,7 +5,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -51,11 +54,12 @@ func TestSettingsThatAreWrongAreRefusedByName(t *testing.T) {
 		{"merchant_certificate_file", "acp_key.pem", "merchant_certificate_file"},
 		{"merchant_key_file", nil, "merchant_key_file"},
 		{"merchant_key_file", "no.pem", "merchant_key_file"},
-		{"merchant_key_file", "../no.pem", "merchant_key_file"},
+		{"merchant_key_file", "../outside.pem", "merchant_key_file"},
 		{"merchant_key_file", "/etc/hostname", "merchant_key_file"},
 		{"merchant_key_file", "", "merchant_key_file"},
 		{"merchant_key_file", "acp_sign.pem", "merchant_key_file"},
 		{"merchant_key_file", "elliptic.pem", "merchant_key_file"},
+		{"merchant_key_file", "short.pem", "merchant_key_file"},
 		{"merchant_key_file", []string{"acp_key.pem"}, "merchant_key_file"},
 		{"root_files", nil, "root_files"},
 		{"root_files", "acp_root.cer", "root_files"},
@@ -67,6 +71,10 @@ func TestSettingsThatAreWrongAreRefusedByName(t *testing.T) {
 		{"middle_files", nil, "middle_files"},
 		{"middle_files", []string{"stranger.pem"}, "middle_files[0]"},
 		{"middle_files", []string{"acp_middle.cer", "imposter.pem"}, "middle_files[1]"},
+		{"middle_files", []string{"renamed.pem"}, "middle_files[0]"},
+		{"middle_files", []string{"unconstrained.pem"}, "middle_files[0]"},
+		{"middle_files", []string{"mute.pem"}, "middle_files[0]"},
+		{"middle_files", []string{"critical.pem"}, "middle_files[0]"},
 		{"middle_files", []string{"acp_sign.pem"}, "middle_files[0]"},
 		{"signer_names", []string{}, "signer_names"},
 		{"signer_names", []string{""}, "signer_names"}, // it would match any name
@@ -83,7 +91,10 @@ func TestSettingsThatAreWrongAreRefusedByName(t *testing.T) {
 		{"Mer_id", "1", `"Mer_id"`},
 		{"key", p.merchant.key.D.String(), `"key"`},
 	} {
-		dir := t.TempDir()
+		dir := filepath.Join(t.TempDir(), "unionpay")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
 		settings := p.settingsIn(t, dir, map[string]any{c.field: c.value})
 		writeOddFiles(t, dir)
 		_, err := unionpay.Load(dir, settings, http.DefaultClient)
@@ -117,21 +128,40 @@ func writeOddFiles(t *testing.T, dir string) {
 	if err := os.WriteFile(filepath.Join(dir, "empty.pem"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	elliptical, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	short, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // to see that it is refused
 	if err != nil {
 		t.Fatal(err)
 	}
-	writePEM(t, dir, "elliptic.pem", "PRIVATE KEY", der)
+	for name, key := range map[string]any{"elliptic.pem": elliptical, "short.pem": short, "../outside.pem": p.merchant.key} {
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writePEM(t, dir, name, "PRIVATE KEY", der)
+	}
 	writePEM(t, dir, "two.pem", "CERTIFICATE", p.merchant.certificate.Raw, p.signer.certificate.Raw)
 	stranger := issue(p.signer.key, authority("STRANGER", 5), nil)
 	writePEM(t, dir, "stranger.pem", "CERTIFICATE", stranger.certificate.Raw)
 	fake := issue(p.signer.key, authority("CFCA ROOT", 1), nil)
 	imposter := issue(p.signer.key, authority("CFCA OCA1", 2), &fake) // names our root, which has not signed it
 	writePEM(t, dir, "imposter.pem", "CERTIFICATE", imposter.certificate.Raw)
+	renamed := issue(p.middle.key, authority("CFCA OCA1", 2), &issued{p.root.key, authority("CFCA OTHER", 1)}) // signed by our root, which it does not name
+	writePEM(t, dir, "renamed.pem", "CERTIFICATE", renamed.certificate.Raw)
+	for name, change := range map[string]func(*x509.Certificate){
+		"unconstrained.pem": func(template *x509.Certificate) { template.IsCA, template.BasicConstraintsValid = false, false },
+		"mute.pem":          func(template *x509.Certificate) { template.KeyUsage = x509.KeyUsageDigitalSignature },
+		"critical.pem": func(template *x509.Certificate) {
+			template.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}}}
+		},
+	} {
+		template := authority("CFCA OCA1", 2)
+		change(template)
+		writePEM(t, dir, name, "CERTIFICATE", issue(p.middle.key, template, &p.root).certificate.Raw)
+	}
 }
 
 // hasSecret looks for the merchant's key in a text.

@@ -9,7 +9,9 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,6 +33,7 @@ func TestCertificatesThatProveNothingAreRefused(t *testing.T) {
 	otherRoot := issue(key, authority("CFCA ROOT", 1), nil)
 	otherMiddle := issue(key, authority("CFCA OCA1", 2), &otherRoot)
 	constrained := issue(key, signing("CFCA OCA1", 2), &p.root) // not an authority
+	renamed := issued{p.middle.key, authority("CFCA OCA2", 2)}  // the key of the middle, under another name
 	named := func(name string) issued {
 		return issue(key, changed(func(template *x509.Certificate) { template.Subject.CommonName = name }), &p.middle)
 	}
@@ -39,6 +42,7 @@ func TestCertificatesThatProveNothingAreRefused(t *testing.T) {
 		"of another chain of the same names": issue(key, signing(signerName, 7), &otherMiddle),
 		"of the root itself":                 issue(key, signing(signerName, 7), &p.root),
 		"of the merchant":                    issue(key, signing(signerName, 7), &p.merchant),
+		"of another name than the middle's":  issue(key, signing(signerName, 7), &renamed),
 		"of what is no authority":            issue(key, signing(signerName, 7), &constrained),
 		"the merchant's own":                 p.merchant,
 		"the middle":                         {p.middle.key, p.middle.certificate},
@@ -51,6 +55,9 @@ func TestCertificatesThatProveNothingAreRefused(t *testing.T) {
 		"of the old test gateway":            named("041@Z2017-11-1@00040000:SIGN@00000001"),
 		"with spaces":                        named("041@1@ 中国银联股份有限公司@1"),
 		"an authority":                       issue(key, authority(signerName, 7), &p.middle),
+		"an authority that may sign too": issue(key, changed(func(template *x509.Certificate) {
+			template.IsCA, template.BasicConstraintsValid = true, true
+		}), &p.middle),
 		"for encryption": issue(key, changed(func(template *x509.Certificate) {
 			template.KeyUsage = x509.KeyUsageKeyEncipherment
 		}), &p.middle),
@@ -69,6 +76,7 @@ func TestCertificatesThatProveNothingAreRefused(t *testing.T) {
 	for name, text := range map[string]string{
 		"none": "", "not PEM": "x", "two": p.signer.text() + "\r\n" + p.signer.text(), "with more after it": p.signer.text() + "\r\nx",
 		"a key":             "-----BEGIN PUBLIC KEY-----\r\nMA==\r\n-----END PUBLIC KEY-----",
+		"of another label":  strings.ReplaceAll(p.signer.text(), " CERTIFICATE", " TRUSTED CERTIFICATE"),
 		"not a certificate": "-----BEGIN CERTIFICATE-----\r\nMAA=\r\n-----END CERTIFICATE-----",
 	} {
 		refused(t, c, "certificate "+name, form(p.signer.sign(t, mapWith(payment(), "signPubKeyCert", text))), channel.ErrNotGenuine)
@@ -93,8 +101,11 @@ func TestKeysOfOtherKindsAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, public := range map[string]any{"elliptic": &elliptical.PublicKey, "short": &short.PublicKey} {
-		der, err := x509.CreateCertificate(rand.Reader, signing(signerName, 7), p.middle.certificate, public, p.middle.key)
+	for name, kind := range map[string]struct {
+		public any
+		signer *rsa.PrivateKey
+	}{"elliptic": {&elliptical.PublicKey, p.signer.key}, "short": {&short.PublicKey, short}} {
+		der, err := x509.CreateCertificate(rand.Reader, signing(signerName, 7), p.middle.certificate, kind.public, p.middle.key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,28 +113,36 @@ func TestKeysOfOtherKindsAreRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		refused(t, c, name, form(issued{p.signer.key, certificate}.sign(t, payment())), channel.ErrNotGenuine)
+		refused(t, c, name, form(issued{kind.signer, certificate}.sign(t, payment())), channel.ErrNotGenuine)
 	}
 }
 
 func TestChainCountsWhileAllOfItIsValid(t *testing.T) {
 	t.Parallel()
 	p := thePlatform()
-	c := p.load(t, nil)
-	long := signing(signerName, 7)
-	long.NotBefore, long.NotAfter = noon.AddDate(-10, 0, 0), noon.AddDate(10, 0, 0)
-	body := form(issue(p.signer.key, long, &p.middle).sign(t, payment()))
-	if _, err := c.ReadNotice(nil, body, noon); err != nil {
-		t.Error(err)
+	lasting := func(template *x509.Certificate, years int) *x509.Certificate {
+		template.NotBefore, template.NotAfter = noon.AddDate(-years, 0, 0), noon.AddDate(years, 0, 0)
+		return template
 	}
-	for _, now := range []time.Time{noon.AddDate(0, 7, 0), noon.AddDate(0, -7, 0)} { // the middle's and the root's end
-		if got, err := c.ReadNotice(nil, body, now); err == nil {
-			t.Errorf("at %v: %+v", now, got)
+	for name, years := range map[string][3]int{"root": {1, 2, 2}, "middle": {2, 1, 2}, "signer": {2, 2, 1}} { // which of them ends first
+		root := issue(p.root.key, lasting(authority("CFCA ROOT", 1), years[0]), nil)
+		middle := issue(p.middle.key, lasting(authority("CFCA OCA1", 2), years[1]), &root)
+		signer := issue(p.signer.key, lasting(signing(signerName, 7), years[2]), &middle)
+		dir := t.TempDir()
+		settings := p.settingsIn(t, dir, nil)
+		writePEM(t, dir, "acp_root.cer", "CERTIFICATE", root.certificate.Raw)
+		writePEM(t, dir, "acp_middle.cer", "CERTIFICATE", middle.certificate.Raw)
+		c, body := loadFrom(t, dir, settings), form(signer.sign(t, payment()))
+		first, last := noon.AddDate(-1, 0, 0), noon.AddDate(1, 0, 0)
+		for _, now := range []time.Time{first, noon, last} { // both ends are included
+			if _, err := c.ReadNotice(nil, body, now); err != nil {
+				t.Errorf("%s, at %v: %v", name, now, err)
+			}
 		}
-	}
-	for _, now := range []time.Time{noon.AddDate(0, 6, 0), noon.AddDate(0, -6, 0)} { // both ends are included
-		if _, err := c.ReadNotice(nil, body, now); err != nil {
-			t.Errorf("at %v: %v", now, err)
+		for _, now := range []time.Time{first.Add(-time.Second), last.Add(time.Second)} {
+			if got, err := c.ReadNotice(nil, body, now); !errors.Is(err, channel.ErrNotGenuine) {
+				t.Errorf("%s, at %v: %+v, %v", name, now, got, err)
+			}
 		}
 	}
 }
