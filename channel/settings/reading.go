@@ -108,6 +108,15 @@ func (r *Reading) URL(name string, needed bool) string {
 	return strings.TrimRight(value, "/")
 }
 
+// Bool is a setting's true or false; false when it is not there.
+func (r *Reading) Bool(name string) bool {
+	v := r.Value(name)
+	if v.Kind != strictjson.Boolean && v.Kind != strictjson.Absent {
+		r.Refuse(name, "is not true or false", "true or false")
+	}
+	return v.Kind == strictjson.Boolean && v.Text == "true"
+}
+
 // File is the content of a named file, which must lie under the settings' directory; nil when it was refused.
 func (r *Reading) File(field string, v strictjson.Value) []byte {
 	name := r.Text(field, v)

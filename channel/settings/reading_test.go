@@ -12,19 +12,20 @@ import (
 )
 
 var known = []settings.Setting{{Name: "mer_id", Needed: true}, {Name: "key_file", Needed: true}, {Name: "public_keys"},
-	{Name: "base_url", Needed: true}, {Name: "notify_url"}}
+	{Name: "base_url", Needed: true}, {Name: "notify_url"}, {Name: "old"}}
 
 // merchant is what the test's channel reads.
 type merchant struct {
 	id, baseURL, notifyURL string
 	key                    []byte
 	public                 []string
+	old                    bool
 }
 
 func read(dir, text string) (merchant, error) {
 	r := settings.Read(dir, []byte(text), known)
 	m := merchant{id: r.ID("mer_id"), key: r.File("key_file", r.Value("key_file")), baseURL: r.URL("base_url", true),
-		notifyURL: r.URL("notify_url", false)}
+		notifyURL: r.URL("notify_url", false), old: r.Bool("old")}
 	for _, item := range r.List("public_keys") {
 		m.public = append(m.public, r.Text("public_keys[0]", item))
 	}
@@ -46,6 +47,17 @@ func TestSettingsAndTheirFilesAreRead(t *testing.T) {
 	if err != nil || m.id != "308-9_A" || string(m.key) != "hunter2" || strings.Join(m.public, " ") != "one two" ||
 		m.baseURL != "https://bank.invalid/x" || m.notifyURL != "" {
 		t.Errorf("%+v, %v", m, err)
+	}
+}
+
+func TestChoicesAreTrueOrFalse(t *testing.T) {
+	t.Parallel()
+	dir := writeKey(t)
+	for text, want := range map[string]bool{`, "old": true`: true, `, "old": false`: false, ``: false} {
+		m, err := read(dir, `{"mer_id": "1", "key_file": "key.pem", "base_url": "https://bank.invalid"`+text+`}`)
+		if err != nil || m.old != want {
+			t.Errorf("%s: %v, %v", text, m.old, err)
+		}
 	}
 }
 
@@ -73,6 +85,8 @@ func TestFirstWrongSettingIsNamed(t *testing.T) {
 		{`{"mer_id": "1", "key_file": "key.pem", "base_url": "https://bank.invalid", "public_keys": "one"}`, "public_keys"},
 		{`{"mer_id": "1", "key_file": "key.pem", "base_url": "https://bank.invalid", "public_keys": [1]}`, "public_keys[0]"},
 		{`{"mer_id": "1", "key_file": "key.pem", "base_url": "https://bank.invalid", "Mer_id": "2"}`, `"Mer_id"`},
+		{`{"mer_id": "1", "key_file": "key.pem", "base_url": "https://bank.invalid", "old": "true"}`, "old"},
+		{`{"mer_id": "1", "key_file": "key.pem", "base_url": "https://bank.invalid", "old": null}`, "old"},
 		{`{"mer_id": "", "key_file": 1, "other": 2}`, "base_url"}, // what is missing comes first
 	} {
 		_, err := read(dir, c.text)

@@ -24,7 +24,7 @@ const (
 // Value is a JSON value.
 type Value struct {
 	Kind   Kind
-	Text   string  // of Text its content, of Number the number as it was written; otherwise empty
+	Text   string  // of Text its content; of Number and Boolean as it was written; otherwise empty
 	Items  []Value // of a List
 	Fields Object  // of Fields
 	Raw    string  // as it was written, without the white space around it: some channels sign that
@@ -129,11 +129,11 @@ func (p *parser) kind(b byte, depth int) (Value, error) {
 		s, err := p.string()
 		return Value{Kind: Text, Text: s}, err
 	case 't':
-		return p.literal("true", Boolean)
+		return p.literal("true", Value{Kind: Boolean, Text: "true"})
 	case 'f':
-		return p.literal("false", Boolean)
+		return p.literal("false", Value{Kind: Boolean, Text: "false"})
 	case 'n':
-		return p.literal("null", Null)
+		return p.literal("null", Value{Kind: Null})
 	default:
 		return p.number()
 	}
@@ -209,12 +209,12 @@ func (p *parser) string() (string, error) {
 	return "", errNotJSON
 }
 
-func (p *parser) literal(word string, kind Kind) (Value, error) {
+func (p *parser) literal(word string, v Value) (Value, error) {
 	if !strings.HasPrefix(p.text[p.at:], word) {
 		return Value{}, errNotJSON
 	}
 	p.at += len(word)
-	return Value{Kind: kind}, nil
+	return v, nil
 }
 
 func (p *parser) number() (Value, error) {

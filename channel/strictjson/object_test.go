@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -63,7 +64,7 @@ func (v Value) equal(other any) bool {
 	case json.Number:
 		return v.Kind == Number && v.Text == string(other)
 	case bool:
-		return v.Kind == Boolean
+		return v.Kind == Boolean && v.Text == strconv.FormatBool(other)
 	case nil:
 		return v.Kind == Null
 	case map[string]any:
