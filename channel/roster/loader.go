@@ -6,6 +6,7 @@ import (
 	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/channel/alipay"
 	"github.com/settled-dev/settled/channel/ecny"
+	"github.com/settled-dev/settled/channel/unionpay"
 	"github.com/settled-dev/settled/channel/wechat"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -15,9 +16,10 @@ type loadFunc func(folder string, settings []byte, client *http.Client) (channel
 
 // loaders are the channels of this version.
 var loaders = map[tasks.Source]loadFunc{
-	tasks.SourceWeChat: loads(wechat.Load),
-	tasks.SourceAlipay: loads(alipay.Load),
-	tasks.SourceECNY:   loads(ecny.Load),
+	tasks.SourceWeChat:   loads(wechat.Load),
+	tasks.SourceAlipay:   loads(alipay.Load),
+	tasks.SourceUnionPay: loads(unionpay.Load),
+	tasks.SourceECNY:     loads(ecny.Load),
 }
 
 // loads gives a channel's own Load the common form.

@@ -4,6 +4,7 @@ import (
 	"github.com/settled-dev/settled/channel/alipay/alipaysim"
 	"github.com/settled-dev/settled/channel/ecny/ecnysim"
 	"github.com/settled-dev/settled/channel/simulate"
+	"github.com/settled-dev/settled/channel/unionpay/unionpaysim"
 	"github.com/settled-dev/settled/channel/wechat/wechatsim"
 	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/tasks"
@@ -14,6 +15,7 @@ func All() []simulate.Kind {
 	return []simulate.Kind{
 		kind(tasks.SourceWeChat, wechatsim.New, wechatsim.Restore),
 		kind(tasks.SourceAlipay, alipaysim.New, alipaysim.Restore),
+		kind(tasks.SourceUnionPay, unionpaysim.New, unionpaysim.Restore),
 		kind(tasks.SourceECNY, ecnysim.New, ecnysim.Restore),
 	}
 }

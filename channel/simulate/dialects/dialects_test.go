@@ -163,15 +163,15 @@ func refundOf(paid simulate.Receipt, number, amount string) tasks.RefundOrder {
 func TestMerchantReadsWhatWasPaidAndAcknowledgesIt(t *testing.T) {
 	t.Parallel()
 	forEach(t, simulate.Faults{}, func(t *testing.T, w *town) {
-		paid := w.pay(t, "rc0001", "100.01")
-		if e := w.entry(t, "rc0001", simulate.NoticeAcknowledged, simulate.NoticeGivenUp); e.Notice != simulate.NoticeAcknowledged ||
+		paid := w.pay(t, "rc000001", "100.01")
+		if e := w.entry(t, "rc000001", simulate.NoticeAcknowledged, simulate.NoticeGivenUp); e.Notice != simulate.NoticeAcknowledged ||
 			e.Deliveries != 1 {
 			_, refused := w.merchant.news()
 			t.Fatalf("%+v; the merchant refused %v", e, refused)
 		}
 		notices, _ := w.merchant.news()
 		n := notices[0]
-		if n.Channel != w.source || n.Event != channel.EventPaid || n.OutTradeNo != "rc0001" || n.ChannelTxnID != paid.ChannelTxnID ||
+		if n.Channel != w.source || n.Event != channel.EventPaid || n.OutTradeNo != "rc000001" || n.ChannelTxnID != paid.ChannelTxnID ||
 			n.Amount != paid.Amount || !n.OccurredAt.Equal(paid.PaidAt) || n.MerchantID == "" {
 			t.Errorf("read %+v of %+v", n, paid)
 		}
@@ -186,8 +186,8 @@ func TestRefundIsPaidOnceAndToldAlike(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			forEach(t, faults, func(t *testing.T, w *town) {
-				paid := w.pay(t, "rc0001", "100.00")
-				order := refundOf(paid, "rf0001", "30.00")
+				paid := w.pay(t, "rc000001", "100.00")
+				order := refundOf(paid, "rf000001", "30.00")
 				if _, err := w.merchant.port.Query(t.Context(), order); !errors.Is(err, channel.ErrUnknownNumber) {
 					t.Errorf("query before: %v, want %v", err, channel.ErrUnknownNumber)
 				}
@@ -201,6 +201,9 @@ func TestRefundIsPaidOnceAndToldAlike(t *testing.T) {
 					t.Fatal(err)
 				}
 				again, err := w.merchant.port.Refund(t.Context(), order)
+				if err != nil { // a channel may refuse a repeat; then it is queried
+					again, err = channel.Pursue(t.Context(), w.merchant.port, order, true)
+				}
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -244,7 +247,7 @@ func (w *town) sameNews(t *testing.T, told simulate.Entry, order tasks.RefundOrd
 func TestLostAnswerIsUnknownAndThenFound(t *testing.T) {
 	t.Parallel()
 	forEach(t, simulate.Faults{LostAnswers: 1000}, func(t *testing.T, w *town) {
-		order := refundOf(w.pay(t, "rc0001", "100.00"), "rf0001", "30.00")
+		order := refundOf(w.pay(t, "rc000001", "100.00"), "rf000001", "30.00")
 		if answer, err := w.merchant.port.Refund(t.Context(), order); err == nil {
 			t.Errorf("the answer was not lost: %+v", answer)
 		}
@@ -258,15 +261,15 @@ func TestLostAnswerIsUnknownAndThenFound(t *testing.T) {
 func TestRefundsThatDoNotFitMoveNothing(t *testing.T) {
 	t.Parallel()
 	forEach(t, simulate.Faults{}, func(t *testing.T, w *town) {
-		paid := w.pay(t, "rc0001", "100.00")
-		if _, err := w.merchant.port.Refund(t.Context(), refundOf(paid, "rf0001", "60.00")); err != nil {
+		paid := w.pay(t, "rc000001", "100.00")
+		if _, err := w.merchant.port.Refund(t.Context(), refundOf(paid, "rf000001", "60.00")); err != nil {
 			t.Fatal(err)
 		}
 		nobodys := paid
-		nobodys.ChannelTxnID, nobodys.OutTradeNo = strings.Repeat("9", len(paid.ChannelTxnID)), "rc0002"
+		nobodys.ChannelTxnID, nobodys.OutTradeNo = strings.Repeat("9", len(paid.ChannelTxnID)), "rc000002"
 		for name, order := range map[string]tasks.RefundOrder{
-			"more than is left": refundOf(paid, "rf0002", "40.01"), "another amount": refundOf(paid, "rf0001", "59.99"),
-			"nobody's payment": refundOf(nobodys, "rf0003", "1.00"),
+			"more than is left": refundOf(paid, "rf000002", "40.01"), "another amount": refundOf(paid, "rf000001", "59.99"),
+			"nobody's payment": refundOf(nobodys, "rf000003", "1.00"),
 		} {
 			if answer, err := w.merchant.port.Refund(t.Context(), order); err == nil && answer.State != channel.RefundFailed {
 				t.Errorf("%s: %+v", name, answer)
@@ -334,7 +337,7 @@ func TestNoticesOfOtherKeysAreRefused(t *testing.T) {
 	t.Parallel()
 	forEach(t, simulate.Faults{}, func(t *testing.T, w *town) {
 		other := w.fresh(t)
-		message, err := other.Notice(paidNotice(w.source, "rc0001", "20260302000000000000", 100), clock.System.Now())
+		message, err := other.Notice(paidNotice(w.source, "rc000001", "20260302000000000000", 100), clock.System.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -362,14 +365,16 @@ func TestRestoredKeysAreTheSame(t *testing.T) {
 		}
 		now := clock.System.Now()
 		for name, dialect := range map[string]simulate.Dialect{"before": one, "after": other} {
-			message, err := dialect.Notice(paidNotice(w.source, "rc0001", "20260302000000000000", 100), now)
+			message, err := dialect.Notice(paidNotice(w.source, "rc000001", "20260302000000000000", 100), now)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if _, err := loaded(t, other).ReadNotice(message.Header, message.Body, now); err != nil {
 				t.Errorf("%s the keys were restored: %v", name, err)
 			}
-			if _, err := port.ReadNotice(message.Header, message.Body, now); !errors.Is(err, channel.ErrNotGenuine) {
+			// UnionPay's notices bring their certificate along, for which a root vouches that the merchant has.
+			_, err = port.ReadNotice(message.Header, message.Body, now)
+			if known := w.source == tasks.SourceUnionPay; known && err != nil || !known && !errors.Is(err, channel.ErrNotGenuine) {
 				t.Errorf("%s, to a merchant who has not loaded the rotated keys: %v", name, err)
 			}
 		}

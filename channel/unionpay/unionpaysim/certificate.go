@@ -22,7 +22,7 @@ type certified struct {
 	certificate *x509.Certificate
 }
 
-// Rotate makes a new signing certificate, with which messages are signed from now on.
+// Rotate implements simulate.KeyedDialect: it makes a new signing certificate, with which messages are signed from now on.
 func (c *Channel) Rotate() error {
 	signer, err := certify(c.signing(fmt.Sprintf("041@8310000000083040@中国银联股份有限公司@%08d", serialNumber().Int64()%1e8)), &c.middle)
 	if err != nil {

@@ -27,7 +27,7 @@ const (
 	queryTransPath = "/gateway/api/queryTrans.do"
 )
 
-var _ simulate.Dialect = (*Channel)(nil)
+var _ simulate.KeyedDialect = (*Channel)(nil)
 
 // Channel is a simulated UnionPay with one merchant. Its methods may be called at the same time.
 type Channel struct {

@@ -18,7 +18,8 @@ import (
 )
 
 // Notice implements simulate.Dialect. The merchant is made up where the notice has none. EventOther is sent as the opening of a card for
-// payments. There is no notice of an order that was closed, nor of a refund that is processing: those are errors.
+// payments. There is no notice of an order that was closed, nor of a refund that is processing: those are
+// simulate.ErrNoNotice, wrapped.
 func (c *Channel) Notice(notice channel.Notice, _ time.Time) (simulate.Message, error) {
 	m := message{"accessType": "0", "bizType": "000201", "merId": cmp.Or(notice.MerchantID, MerchantID),
 		"txnTime": wireTime(notice.OccurredAt), "respCode": "00", "respMsg": messages["00"]}
@@ -38,7 +39,7 @@ func (c *Channel) Notice(notice channel.Notice, _ time.Time) (simulate.Message, 
 		m["txnType"], m["txnSubType"], m["bizType"] = "79", "00", "000301"
 		m["orderId"] = queryID(m["txnTime"])
 	default:
-		return simulate.Message{}, fmt.Errorf("UnionPay sends no notice of %s %s", notice.Event, notice.Refund.State)
+		return simulate.Message{}, fmt.Errorf("%w: %s %s", simulate.ErrNoNotice, notice.Event, notice.Refund.State)
 	}
 	if err := c.sign(m); err != nil {
 		return simulate.Message{}, err
