@@ -48,11 +48,12 @@ type Orders struct {
 	pool  *pgxpool.Pool
 	books int
 	clock clock.Clock
+	looks *looks
 }
 
 // NewOrders makes a store over a pool that the caller owns, of a ledger with that many books. The clock dates orders.
 func NewOrders(pool *pgxpool.Pool, books int, clock clock.Clock) *Orders {
-	return &Orders{pool: pool, books: books, clock: clock}
+	return &Orders{pool: pool, books: books, clock: clock, looks: &looks{pool: pool}}
 }
 
 // openOrderSQL leaves an order alone that exists. It names no constraint: of two that insert one id at once, the second may meet either

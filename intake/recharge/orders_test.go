@@ -1,7 +1,9 @@
 package recharge_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 	"sync"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/settled-dev/settled/intake/recharge"
 	"github.com/settled-dev/settled/internal/clock"
+	"github.com/settled-dev/settled/internal/postgres"
 	"github.com/settled-dev/settled/ledger/ledgertest"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -295,4 +298,37 @@ func TestTraceTellsWhatIsStoredOfAPaymentAndItsOrder(t *testing.T) {
 	if got := trace("wx-other", order.OutTradeNo); !got.Used {
 		t.Errorf("of a payment that has funded something else: %+v", got)
 	}
+}
+
+// Payments that are traced together answer for themselves: one whose number PostgreSQL cannot even read spoils no other.
+func TestPaymentsThatAreTracedTogetherAnswerForThemselves(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	const many = 60
+	orders := make([]recharge.Order, many)
+	for i := range many {
+		orders[i] = o.open(t, asked(func(a *tasks.RechargeOrder) { a.RechargeID = fmt.Sprint("rc", i) }))
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	var running sync.WaitGroup
+	for i := range many {
+		running.Go(func() {
+			got, err := o.Trace(t.Context(), tasks.SourceWeChat, fmt.Sprint("t", i), orders[i].OutTradeNo)
+			if err != nil || got.Order == nil || got.Order.RechargeID != orders[i].RechargeID {
+				t.Errorf("%d: %+v, %v", i, got.Order, err)
+			}
+		})
+		running.Go(func() {
+			if _, err := o.Trace(t.Context(), tasks.SourceWeChat, "t", "no\x00number"); !postgres.IsContent(err) {
+				t.Errorf("a number that cannot be one: %v", err)
+			}
+		})
+		running.Go(func() {
+			if _, err := o.Trace(gone, tasks.SourceWeChat, "t", "RC00000000"); err != nil && !errors.Is(err, context.Canceled) {
+				t.Errorf("a caller who has left: %v", err)
+			}
+		})
+	}
+	running.Wait()
 }

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/settled-dev/settled/money"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -26,27 +29,15 @@ func (t *Trace) ConfirmedBy(channel tasks.Source, txnID string) bool {
 	return t.Confirmed != nil && t.Confirmed.Channel == channel && t.Confirmed.ChannelTxnID == txnID
 }
 
-// tracePaymentSQL looks in all books: the payment's number says nothing of the book.
-const tracePaymentSQL = `
-SELECT o.recharge_id, o.user_id, o.channel, o.amount_fen, o.producer, o.created_at, o.expires_at, o.closed_at,
-       confirmed.payload, suspended.payload,
-       booked.request_id IS NOT NULL AND booked.request_id IS DISTINCT FROM confirmed.id AND booked.request_id IS DISTINCT FROM suspended.id
-FROM (VALUES (1)) AS payment
-LEFT JOIN recharge_orders o ON o.out_trade_no = $3::text
-LEFT JOIN requests confirmed ON confirmed.kind = 'recharge:confirm' AND confirmed.key = o.recharge_id
-LEFT JOIN requests suspended ON suspended.kind = 'recharge:suspend' AND suspended.key = $1::text || '/' || $2::text
-LEFT JOIN channel_receipts booked ON booked.channel = $1::text AND booked.channel_txn_id = $2::text`
-
-// Trace looks up, in one statement, what is stored about a channel's payment and the order that it names. It locks nothing: what is
-// accepted meanwhile shows as a conflict of what the caller has accepted.
+// Trace looks up what is stored about a channel's payment and the order that it names, as of one moment after the call. Calls that come
+// together share a statement. It locks nothing: what is accepted meanwhile shows as a conflict of what the caller accepts.
 func (o *Orders) Trace(ctx context.Context, channel tasks.Source, txnID, outTradeNo string) (Trace, error) {
-	var row traceRow
-	var trace Trace
-	err := o.pool.QueryRow(ctx, tracePaymentSQL, channel, txnID, outTradeNo).Scan(&row.rechargeID, &row.userID, &row.channel, &row.fen,
-		&row.producer, &row.createdAt, &row.expiresAt, &row.closedAt, &row.confirmed, &row.suspended, &trace.Used)
+	row, err := o.looks.ask(ctx, payment{channel, txnID, outTradeNo})
 	if err != nil {
 		return Trace{}, fmt.Errorf("trace %s payment %s: %w", channel, txnID, err)
 	}
+	var trace Trace
+	trace.Used = row.used
 	if trace.Confirmed, err = decode[*tasks.Recharge](tasks.RechargeConfirm, row.confirmed); err != nil {
 		return Trace{}, err
 	}
@@ -66,15 +57,6 @@ func (o *Orders) Trace(ctx context.Context, channel tasks.Source, txnID, outTrad
 	return trace, nil
 }
 
-// traceRow has nils where nothing is stored.
-type traceRow struct {
-	rechargeID, userID, producer   *string
-	channel                        *tasks.Source
-	fen                            *int64
-	createdAt, expiresAt, closedAt *time.Time
-	confirmed, suspended           []byte
-}
-
 // decode reads a stored payload; it is nil where none is stored.
 func decode[P tasks.Payload](kind tasks.Kind, stored []byte) (P, error) {
 	var none P
@@ -90,4 +72,53 @@ func decode[P tasks.Payload](kind tasks.Kind, stored []byte) (P, error) {
 		return none, fmt.Errorf("%s holds a %T", kind, payload)
 	}
 	return p, nil
+}
+
+// tracePaymentsSQL looks in all books: a payment's number says nothing of the book.
+const tracePaymentsSQL = `
+SELECT asked.place, o.recharge_id, o.user_id, o.channel, o.amount_fen, o.producer, o.created_at, o.expires_at, o.closed_at,
+       confirmed.payload, suspended.payload,
+       booked.request_id IS NOT NULL AND booked.request_id IS DISTINCT FROM confirmed.id AND booked.request_id IS DISTINCT FROM suspended.id
+FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS asked (channel, channel_txn_id, out_trade_no, place)
+LEFT JOIN recharge_orders o ON o.out_trade_no = asked.out_trade_no
+LEFT JOIN requests confirmed ON confirmed.kind = 'recharge:confirm' AND confirmed.key = o.recharge_id
+LEFT JOIN requests suspended ON suspended.kind = 'recharge:suspend' AND suspended.key = asked.channel || '/' || asked.channel_txn_id
+LEFT JOIN channel_receipts booked ON booked.channel = asked.channel AND booked.channel_txn_id = asked.channel_txn_id`
+
+// traceRow has nils where nothing is stored.
+type traceRow struct {
+	rechargeID, userID, producer   *string
+	channel                        *tasks.Source
+	fen                            *int64
+	createdAt, expiresAt, closedAt *time.Time
+	confirmed, suspended           []byte
+	used                           bool
+}
+
+// payment is what a channel says of a payment to find it.
+type payment struct {
+	channel           tasks.Source
+	txnID, outTradeNo string
+}
+
+// tracePayments looks payments up and returns a row for each, in their order.
+func tracePayments(ctx context.Context, pool *pgxpool.Pool, payments []payment) ([]traceRow, error) {
+	channels, txnIDs, numbers := make([]string, len(payments)), make([]string, len(payments)), make([]string, len(payments))
+	for i, p := range payments {
+		channels[i], txnIDs[i], numbers[i] = string(p.channel), p.txnID, p.outTradeNo
+	}
+	rows, err := pool.Query(ctx, tracePaymentsSQL, channels, txnIDs, numbers)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]traceRow, len(payments))
+	var place int
+	var row traceRow
+	_, err = pgx.ForEachRow(rows, []any{&place, &row.rechargeID, &row.userID, &row.channel, &row.fen, &row.producer, &row.createdAt,
+		&row.expiresAt, &row.closedAt, &row.confirmed, &row.suspended, &row.used}, func() error {
+		found[place-1] = row
+		row = traceRow{}
+		return nil
+	})
+	return found, err
 }

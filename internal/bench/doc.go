@@ -10,6 +10,7 @@
 //   - raw_batch: PostgreSQL alone writing the same rows in the same batch size, everything decided beforehand. What the database
 //     alone can do.
 //   - typical: the handler that a team would write first: a transaction per task which locks both accounts.
+//   - bare_notice: as many RSA signatures verified, and the same requests accepted. What a channel's notice costs at least.
 //   - set_sql: one statement per chunk that decides and writes the sweep inside PostgreSQL.
 //
 // The books of a run balance: raw_batch and set_sql write what the ledger would have written, and the run ends with the audit.
