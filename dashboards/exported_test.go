@@ -12,6 +12,7 @@ import (
 
 	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/intake"
+	"github.com/settled-dev/settled/intake/notice"
 	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/internal/devstack/redistest"
 	"github.com/settled-dev/settled/internal/postgres/pgtest"
@@ -96,6 +97,7 @@ func everything(t *testing.T) exported {
 		t.Fatal(err)
 	}
 	intake.NewAPI(intake.Config{Client: producer, Reader: ledger.NewReader(db.Pool), Registerer: e})
+	notice.NewHandler(notice.Config{Pool: db.Pool, Client: producer, Registerer: e})
 	webhook.NewCourier(webhook.Config{Pool: db.Pool, Registerer: e})
 	audits := telemetry.NewAuditMetrics(e, clock.System)
 	audits.Finished([]telemetry.Finding{{Invariant: "I1", OK: true}}, 0)
