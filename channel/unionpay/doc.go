@@ -23,14 +23,14 @@
 //
 //	txnType 01, payment, respCode 00 or A6     channel.EventPaid; ChannelTxnID is queryId, OutTradeNo is orderId
 //	txnType 01 with any other respCode         channel.EventOther: this attempt has not paid, another may
-//	txnType 04, refund; 31, void               channel.EventRefund; RefundNumber is orderId, ChannelTxnID is origQryId, OutTradeNo is not told
+//	txnType 04, refund; 31, void               channel.EventRefund; RefundNumber is orderId, ChannelTxnID is origQryId; no OutTradeNo
 //	anything else                              channel.EventOther
 //
 // The respCode of a refund reads as the origRespCode of a query below. One that is not certain is told as processing: a query will show.
 //
 // A6 is "succeeded with defects": money has moved, and a system on the way did not confirm. It is taken for paid, because the payer has
-// paid: to drop it would lose the money. UnionPay advises to query a payment before it is believed, after 00 as after A6; this package
-// does not, as a signed notice of success has no other outcome, and a payment that a later bill does not show is a matter of reconciliation.
+// paid: to drop it would lose the money. UnionPay advises to query a payment before it is believed, after 00 as after A6. This package
+// does not: a signed notice of success has no other outcome, and a payment that a later bill does not show is a matter of reconciliation.
 //
 // A void undoes a payment of the same day as a whole; we never ask for one. It is told as a refund because it is one: under a number that
 // is not ours, so that a person will look, and never as something that concerns no money.
@@ -82,8 +82,8 @@
 //
 // # Sources
 //
-// The interface pages of open.unionpay.com, such as acproduct/APIList?acpAPIId=800&apiservId=468 (orderId of 8 to 40 letters and digits, the
-// three values that make a transaction, voids); UnionPay's own 5.1.0 SDKs and samples for Java and PHP as found in public repositories
+// The interface pages of open.unionpay.com, such as acproduct/APIList?acpAPIId=800&apiservId=468 (orderId of 8 to 40 letters and
+// digits, the three values that make a transaction, voids); UnionPay's own 5.1.0 SDKs and samples for Java and PHP as found in public repositories
 // (signing, the certificate's checks and its other name in tests, the form of answers, query until neither 03, 04 nor 05, 34); UnionPay's
 // list of response codes (平台接入接口规范, part 5); github.com/smartwalle/unionpay, notify.go (deliveries); and a signed answer of the test
 // gateway, with which the tests compare this package.

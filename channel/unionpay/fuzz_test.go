@@ -32,7 +32,8 @@ func FuzzReadNotice(f *testing.F) {
 		f.Add(body)
 	}
 	f.Add([]byte(nil))
-	f.Add([]byte("version=5.1.0&signMethod=01&signPubKeyCert=-----BEGIN+CERTIFICATE-----%0D%0AMAA=%0D%0A-----END+CERTIFICATE-----&signature=AAAA"))
+	f.Add([]byte("version=5.1.0&signMethod=01&signature=AAAA&" +
+		"signPubKeyCert=-----BEGIN+CERTIFICATE-----%0D%0AMAA=%0D%0A-----END+CERTIFICATE-----"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		notice, err := c.ReadNotice(nil, body, noon)
 		if err == nil && !signed[notice] {
@@ -109,7 +110,8 @@ func FuzzReadAnswer(f *testing.F) {
 	f.Add("{a=[&b={]&}=&&==")
 	f.Fuzz(func(t *testing.T, body string) {
 		transport.body = body
-		for name, call := range map[string]func(context.Context, tasks.RefundOrder) (channel.RefundAnswer, error){"refund": c.Refund, "query": c.Query} {
+		for name, call := range map[string]func(context.Context, tasks.RefundOrder) (channel.RefundAnswer, error){
+			"refund": c.Refund, "query": c.Query} {
 			answer, err := call(t.Context(), order())
 			if err == nil && !strings.Contains(body, "signature=") || err != nil && answer != (channel.RefundAnswer{}) ||
 				err == nil && name == "refund" && answer.State != channel.RefundProcessing || err != nil && hasSecret(err.Error()) {

@@ -36,7 +36,8 @@ func (c *Channel) ReadNotice(_ http.Header, body []byte, now time.Time) (channel
 		return channel.Notice{}, fmt.Errorf("verify notice: %w", err)
 	}
 	r := &reading{fields: message}
-	notice := channel.Notice{Channel: tasks.SourceUnionPay, Event: channel.EventOther, MerchantID: r.id("merId"), OccurredAt: r.time("txnTime")}
+	notice := channel.Notice{Channel: tasks.SourceUnionPay, Event: channel.EventOther, MerchantID: r.id("merId"),
+		OccurredAt: r.time("txnTime")}
 	switch code := r.id("respCode"); r.id("txnType") {
 	case typePayment:
 		if succeeded(code) {

@@ -22,7 +22,8 @@ func TestPaymentIsReadFromTheNoticeThatSaysSo(t *testing.T) {
 	p := thePlatform()
 	c := p.load(t, nil)
 	want := channel.Notice{Channel: tasks.SourceUnionPay, Event: channel.EventPaid, MerchantID: merID,
-		OutTradeNo: "rc0123456789abcdef0123456789abcd", ChannelTxnID: "952603021959303028398", Amount: money.FromFen(100_00), OccurredAt: paidAt}
+		OutTradeNo: "rc0123456789abcdef0123456789abcd", ChannelTxnID: "952603021959303028398", Amount: money.FromFen(100_00),
+		OccurredAt: paidAt}
 	for _, code := range []string{"00", "A6"} {
 		for _, now := range []time.Time{noon, noon.AddDate(0, 0, 3)} { // a redelivery, or somebody's replay, reads the same
 			got, err := c.ReadNotice(nil, p.notice(t, with(payment(), "respCode", code)), now)
@@ -132,8 +133,8 @@ func TestCertificateCountsWithItsLineEnds(t *testing.T) {
 	p := thePlatform()
 	c := p.load(t, nil)
 	signed := p.signer.sign(t, payment())
-	for name, other := range map[string]string{"LF": strings.ReplaceAll(p.signer.text(), "\r\n", "\n"), "a newline more": p.signer.text() + "\r\n",
-		"spaces": strings.ReplaceAll(p.signer.text(), "\r\n", " ")} {
+	for name, other := range map[string]string{"LF": strings.ReplaceAll(p.signer.text(), "\r\n", "\n"),
+		"a newline more": p.signer.text() + "\r\n", "spaces": strings.ReplaceAll(p.signer.text(), "\r\n", " ")} {
 		refused(t, c, name, form(with(signed, "signPubKeyCert", other)), channel.ErrNotGenuine)
 	}
 	lf := with(payment(), "signPubKeyCert", strings.ReplaceAll(p.signer.text(), "\r\n", "\n"))
@@ -234,13 +235,15 @@ func TestNoticesWithAnythingOddAreMalformed(t *testing.T) {
 		{"txnType", ""}, {"txnType", "0 1"}, {"respCode", ""}, {"respCode", "0\n0"},
 	}
 	for _, odd := range append(both, []struct{ name, value string }{{"queryId", ""}, {"queryId", "4200\n"}, {"currencyCode", ""}}...) {
-		refused(t, c, "payment with "+odd.name+" "+strconv.Quote(odd.value), p.notice(t, with(payment(), odd.name, odd.value)), channel.ErrMalformed)
+		refused(t, c, "payment with "+odd.name+" "+strconv.Quote(odd.value), p.notice(t, with(payment(), odd.name, odd.value)),
+			channel.ErrMalformed)
 	}
 	for _, odd := range append(both, struct{ name, value string }{"origQryId", "x y"}) {
 		refused(t, c, "refund with "+odd.name+" "+strconv.Quote(odd.value), p.notice(t, with(refunded("00"), odd.name, odd.value)),
 			channel.ErrMalformed)
 	}
-	if got, err := c.ReadNotice(nil, p.notice(t, with(payment(), "txnAmt", "00010000")), noon); err != nil || got.Amount != money.FromFen(100_00) {
+	padded := p.notice(t, with(payment(), "txnAmt", "00010000"))
+	if got, err := c.ReadNotice(nil, padded, noon); err != nil || got.Amount != money.FromFen(100_00) {
 		t.Errorf("leading zeros: %+v, %v", got, err)
 	}
 }
@@ -249,7 +252,8 @@ func TestNoticesOfOtherMerchantsAreNotOurs(t *testing.T) {
 	t.Parallel()
 	p := thePlatform()
 	c := p.load(t, nil)
-	for name, content := range map[string]map[string]string{"payment": payment(), "refund": refunded("00"), "other": with(payment(), "txnType", "79")} {
+	for name, content := range map[string]map[string]string{"payment": payment(), "refund": refunded("00"),
+		"other": with(payment(), "txnType", "79")} {
 		refused(t, c, name, p.notice(t, with(content, "merId", "777290058110049")), channel.ErrNotOurs)
 	}
 }

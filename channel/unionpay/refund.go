@@ -47,7 +47,7 @@ func (c *Channel) Query(ctx context.Context, order tasks.RefundOrder) (channel.R
 	case codeSucceeded:
 	case codeNotFound:
 		if echoed := answer.get("orderId"); echoed != "" && echoed != order.Number {
-			return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w: answer is about another number", order.Number, channel.ErrMalformed)
+			return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w: answer is about another", order.Number, channel.ErrMalformed)
 		}
 		return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w", order.Number, channel.ErrUnknownNumber)
 	default: // the query itself was refused

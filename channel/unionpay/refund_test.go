@@ -193,8 +193,9 @@ func TestAnswersThatAreNotCertainAreErrors(t *testing.T) {
 	}
 	for name, change := range map[string]func(map[string]string) map[string]string{
 		"another refund's": say("orderId", "rf0123456789abcdef0123456789abce"), "of no refund": say("orderId", ""),
-		"of another time": say("txnTime", "20260302195931"), "of no time": say("txnTime", ""), "another merchant's": say("merId", "777290058110049"),
-		"another payment's": say("origQryId", "952603011959303028399"), "of another amount": say("txnAmt", "2999"),
+		"of another time": say("txnTime", "20260302195931"), "of no time": say("txnTime", ""),
+		"another merchant's": say("merId", "777290058110049"),
+		"another payment's":  say("origQryId", "952603011959303028399"), "of another amount": say("txnAmt", "2999"),
 		"of no amount": say("txnAmt", ""), "of a broken amount": say("txnAmt", "3000.0"), "of a payment": say("txnType", "01"),
 		"of no type": say("txnType", ""), "of no code": say("respCode", ""), "of 5.0.0": say("version", "5.0.0"),
 		"of an empty field": func(m map[string]string) map[string]string { return mapWith(maps.Clone(m), "respCode", "") },
@@ -264,7 +265,8 @@ func TestNumberThatUnionPayHasNeverSeenIsUnknown(t *testing.T) {
 			t.Errorf("refund %s: %+v, %v", name, answer, err)
 		}
 	}
-	for name, body := range map[string]string{"of another number": answerText(p.signer.sign(t, with(bare, "orderId", "rf01234567"))), "unsigned": pairs(bare)} {
+	for name, body := range map[string]string{"of another number": answerText(p.signer.sign(t, with(bare, "orderId", "rf01234567"))),
+		"unsigned": pairs(bare)} {
 		g := &gateway{body: body}
 		if answer, err := g.serve(t).Query(t.Context(), order()); err == nil || errors.Is(err, channel.ErrUnknownNumber) {
 			t.Errorf("%s: %+v, %v", name, answer, err)

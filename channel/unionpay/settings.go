@@ -23,7 +23,7 @@ var knownSettings = []settings.Setting{
 	{Name: "root_files", Needed: true},                // files of one or more root certificates of CFCA's, PEM
 	{Name: "middle_files", Needed: true},              // the same for the certificates between a root and UnionPay's
 	{Name: "signer_names"},                            // third parts of common names; defaults to 中国银联股份有限公司 alone
-	{Name: "allow_sha1"},                              // take certificates that were signed with SHA-1, as the test gateway's; defaults to false
+	{Name: "allow_sha1"},                              // take certificates signed with SHA-1, as the test gateway's; defaults to false
 	{Name: "back_trans_url", Needed: true},            // such as https://gateway.95516.com/gateway/api/backTransReq.do
 	{Name: "query_trans_url", Needed: true},           // such as https://gateway.95516.com/gateway/api/queryTrans.do
 	{Name: "back_url", Needed: true},                  // where notices of refunds go
@@ -110,15 +110,16 @@ func (s settingsReading) signers() signers {
 	var roots []*x509.Certificate
 	s.eachAuthority("root_files", func(_ string, root *x509.Certificate) { roots = append(roots, root) })
 	s.eachAuthority("middle_files", func(field string, certificate *x509.Certificate) {
-		root := slices.IndexFunc(roots, func(root *x509.Certificate) bool {
-			return bytes.Equal(certificate.RawIssuer, root.RawSubject) && read.checkSignature(certificate, root) == nil
-		})
-		if root < 0 {
-			s.Refuse(field, "names a certificate that no root has issued, or with SHA-1", "certificates that one of root_files has issued; "+
-				"with SHA-1 only where allow_sha1 says so")
-			return
+		known := len(read.middles)
+		for _, root := range roots { // a root may have been renewed, with the same key
+			if bytes.Equal(certificate.RawIssuer, root.RawSubject) && read.checkSignature(certificate, root) == nil {
+				read.middles = append(read.middles, middle{certificate, root})
+			}
 		}
-		read.middles = append(read.middles, middle{certificate, roots[root]})
+		if len(read.middles) == known {
+			s.Refuse(field, "names a certificate that no root has issued, or with SHA-1",
+				"certificates that one of root_files has issued; with SHA-1 only where allow_sha1 says so")
+		}
 	})
 	return read
 }

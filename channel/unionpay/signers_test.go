@@ -147,6 +147,22 @@ func TestChainCountsWhileAllOfItIsValid(t *testing.T) {
 	}
 }
 
+func TestRenewedRootTakesTheOldOnesPlace(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	old := authority("CFCA ROOT", 1)
+	old.NotAfter = noon.Add(-time.Second)
+	dir := t.TempDir()
+	settings := p.settingsIn(t, dir, nil)
+	expired := issue(p.root.key, old, nil).certificate.Raw
+	for name, roots := range map[string][][]byte{"old first": {expired, p.root.certificate.Raw}, "new first": {p.root.certificate.Raw, expired}} {
+		writePEM(t, dir, "acp_root.cer", "CERTIFICATE", roots...)
+		if _, err := loadFrom(t, dir, settings).ReadNotice(nil, p.notice(t, payment()), noon); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestNamesOfSignersAndSeveralAuthoritiesAreSettings(t *testing.T) {
 	t.Parallel()
 	p := thePlatform()

@@ -73,7 +73,8 @@ func (c *Channel) MerchantSettings(dir, baseURL string) ([]byte, error) {
 	base := strings.TrimRight(baseURL, "/")
 	return json.MarshalIndent(map[string]any{"mer_id": MerchantID, "merchant_certificate_file": "acp_sign.pem",
 		"merchant_key_file": "acp_sign_key.pem", "root_files": []string{"acp_root.cer"}, "middle_files": []string{"acp_middle.cer"},
-		"back_trans_url": base + backTransPath, "query_trans_url": base + queryTransPath, "back_url": base + "/v1/notices/unionpay"}, "", "  ")
+		"back_trans_url": base + backTransPath, "query_trans_url": base + queryTransPath,
+		"back_url": base + "/v1/notices/unionpay"}, "", "  ")
 }
 
 func encodePEM(kind string, der []byte) []byte {

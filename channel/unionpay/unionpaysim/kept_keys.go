@@ -54,7 +54,8 @@ func Restore(clock clock.Clock, keys []byte) (*Channel, error) {
 		name string
 		from keptKey
 		to   *certified
-	}{{"root", kept.Root, &c.root}, {"middle", kept.Middle, &c.middle}, {"merchant", kept.Merchant, &c.merchant}, {"signer", kept.Signer, &c.signer}} {
+	}{{"root", kept.Root, &c.root}, {"middle", kept.Middle, &c.middle}, {"merchant", kept.Merchant, &c.merchant},
+		{"signer", kept.Signer, &c.signer}} {
 		restored, err := pair.from.restore()
 		if err != nil {
 			return nil, fmt.Errorf("kept key of the %s: %w", pair.name, err)

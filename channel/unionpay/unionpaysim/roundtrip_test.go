@@ -75,7 +75,8 @@ func TestNoticesReadEqualToWhatWasSent(t *testing.T) {
 	sim := simulated()
 	c := load(t, sim, "https://unionpay.invalid")
 	paid := channel.Notice{Channel: tasks.SourceUnionPay, Event: channel.EventPaid, MerchantID: unionpaysim.MerchantID,
-		OutTradeNo: "rc0123456789abcdef0123456789abcd", ChannelTxnID: "952603021959303028398", Amount: money.FromFen(100_00), OccurredAt: paidAt}
+		OutTradeNo: "rc0123456789abcdef0123456789abcd", ChannelTxnID: "952603021959303028398", Amount: money.FromFen(100_00),
+		OccurredAt: paidAt}
 	refund := paid
 	refund.Event, refund.OutTradeNo, refund.RefundNumber = channel.EventRefund, "", "rf0123456789abcdef0123456789abcd"
 	refund.Refund = channel.RefundAnswer{State: channel.RefundSucceeded}
@@ -123,7 +124,8 @@ func TestRotatedCertificateVerifiesByOldAndNewSettings(t *testing.T) {
 	t.Parallel()
 	sim := must(unionpaysim.New(clock.Fixed(noon)))
 	before := load(t, sim, "https://unionpay.invalid")
-	notice := channel.Notice{Event: channel.EventPaid, OutTradeNo: "rc0123456789", ChannelTxnID: "95", Amount: money.FromFen(1), OccurredAt: paidAt}
+	notice := channel.Notice{Event: channel.EventPaid, OutTradeNo: "rc0123456789", ChannelTxnID: "95", Amount: money.FromFen(1),
+		OccurredAt: paidAt}
 	first, err := sim.Notice(notice, noon)
 	if err != nil {
 		t.Fatal(err)
@@ -251,7 +253,8 @@ func TestRequestsThatAreNotTheMerchantsAreRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for body, want := range map[string]string{"": "respCode=11", "orderId=1": "respCode=11", "a=1&a=2": "respCode=10", "a=": "respCode=10", "%": "respCode=10"} {
+	for body, want := range map[string]string{"": "respCode=11", "orderId=1": "respCode=11", "a=1&a=2": "respCode=10", "a=": "respCode=10",
+		"%": "respCode=10"} {
 		response, err := http.Post(server.URL+"/gateway/api/backTransReq.do", "application/x-www-form-urlencoded", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
