@@ -141,7 +141,7 @@ const findOrderSQL = `
 SELECT o.recharge_id, o.user_id, o.channel, o.amount_fen, o.out_trade_no, o.producer, o.created_at, o.expires_at, o.closed_at,
        coalesce(paid.payload ->> 'channel_txn_id', '')
 FROM recharge_orders o
-LEFT JOIN requests paid ON paid.kind = 'recharge:confirm' AND paid.key = o.recharge_id
+LEFT JOIN LATERAL (SELECT payload FROM requests WHERE kind = 'recharge:confirm' AND key = o.recharge_id LIMIT 1) paid ON true
 WHERE o.recharge_id = $1`
 
 // Find finds an order by its id. It returns ErrNotFound.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/settled-dev/settled/intake/recharge"
 	"github.com/settled-dev/settled/internal/clock"
@@ -331,4 +332,29 @@ func TestPaymentsThatAreTracedTogetherAnswerForThemselves(t *testing.T) {
 		})
 	}
 	running.Wait()
+}
+
+// A plan is made while tables are small and kept while they grow: it must find everything by whole keys from the start.
+func TestPaymentsAreTracedByKeys(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	rows, err := o.DB.Pool.Query(t.Context(), "EXPLAIN "+recharge.TracePaymentsSQL, []string{"wechat"}, []string{"t1"}, []string{"RC1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := strings.Join(lines, "\n")
+	for _, condition := range []string{
+		"Index Cond: (out_trade_no = asked.out_trade_no)",
+		"Index Cond: ((kind = 'recharge:confirm'::text) AND (key = recharge_orders.recharge_id))",
+		"Index Cond: ((kind = 'recharge:suspend'::text) AND (key = ((asked.channel || '/'::text) || asked.channel_txn_id)))",
+		"Index Cond: ((channel = asked.channel) AND (channel_txn_id = asked.channel_txn_id))",
+	} {
+		if !strings.Contains(plan, condition) {
+			t.Errorf("the plan has no %s:\n%s", condition, plan)
+		}
+	}
 }

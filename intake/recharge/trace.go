@@ -74,16 +74,21 @@ func decode[P tasks.Payload](kind tasks.Kind, stored []byte) (P, error) {
 	return p, nil
 }
 
-// tracePaymentsSQL looks in all books: a payment's number says nothing of the book.
+// tracePaymentsSQL looks in all books: a payment's number says nothing of the book. Each LIMIT keeps a plan from reading all requests of
+// a kind and comparing keys afterwards (docs/adr/0006).
 const tracePaymentsSQL = `
 SELECT asked.place, o.recharge_id, o.user_id, o.channel, o.amount_fen, o.producer, o.created_at, o.expires_at, o.closed_at,
        confirmed.payload, suspended.payload,
        booked.request_id IS NOT NULL AND booked.request_id IS DISTINCT FROM confirmed.id AND booked.request_id IS DISTINCT FROM suspended.id
 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS asked (channel, channel_txn_id, out_trade_no, place)
-LEFT JOIN recharge_orders o ON o.out_trade_no = asked.out_trade_no
-LEFT JOIN requests confirmed ON confirmed.kind = 'recharge:confirm' AND confirmed.key = o.recharge_id
-LEFT JOIN requests suspended ON suspended.kind = 'recharge:suspend' AND suspended.key = asked.channel || '/' || asked.channel_txn_id
-LEFT JOIN channel_receipts booked ON booked.channel = asked.channel AND booked.channel_txn_id = asked.channel_txn_id`
+LEFT JOIN LATERAL (SELECT * FROM recharge_orders WHERE out_trade_no = asked.out_trade_no LIMIT 1) o ON true
+LEFT JOIN LATERAL (SELECT id, payload FROM requests WHERE kind = 'recharge:confirm' AND key = o.recharge_id LIMIT 1) confirmed ON true
+LEFT JOIN LATERAL (
+    SELECT id, payload FROM requests WHERE kind = 'recharge:suspend' AND key = asked.channel || '/' || asked.channel_txn_id LIMIT 1
+) suspended ON true
+LEFT JOIN LATERAL (
+    SELECT request_id FROM channel_receipts WHERE channel = asked.channel AND channel_txn_id = asked.channel_txn_id LIMIT 1
+) booked ON true`
 
 // traceRow has nils where nothing is stored.
 type traceRow struct {
