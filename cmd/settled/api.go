@@ -91,16 +91,27 @@ func (h *host) startAPI(ctx context.Context, flags apiFlags) error {
 		Logger: h.logger, Clock: h.clock})
 	api := intake.NewAPI(intake.Config{Client: client, Reader: ledger.NewReader(h.pool), Recharges: orders, Notices: notices, Access: guard,
 		Registerer: h.registry, Logger: h.logger, Clock: h.clock, Version: version()})
-	listener, err := listen(ctx, "SETTLED_LISTEN", flags.Listen)
+	if err := h.listenAPI(ctx, flags.Listen); err != nil {
+		return err
+	}
+	h.add("api", func(ctx context.Context) error {
+		defer context.AfterFunc(ctx, api.Drain)()
+		return serveHTTP(ctx, h.apiListener, api, h.logger)
+	})
+	return nil
+}
+
+// listenAPI opens the API's address, unless it is open: what is to call the API may have to know it first.
+func (h *host) listenAPI(ctx context.Context, address string) error {
+	if h.apiListener != nil {
+		return nil
+	}
+	listener, err := listen(ctx, "SETTLED_LISTEN", address)
 	if err != nil {
 		return err
 	}
 	h.onClose(func() { _ = listener.Close() }) // serving has closed it, unless it never began
-	h.apiAddress = "http://" + listener.Addr().String()
+	h.apiListener, h.apiAddress = listener, "http://"+listener.Addr().String()
 	h.logger.Info("api listens", slog.String("address", listener.Addr().String()))
-	h.add("api", func(ctx context.Context) error {
-		defer context.AfterFunc(ctx, api.Drain)()
-		return serveHTTP(ctx, listener, api, h.logger)
-	})
 	return nil
 }

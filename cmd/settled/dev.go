@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/settled-dev/settled/channel/simulate"
+	"github.com/settled-dev/settled/channel/simulate/dialects"
 	"github.com/settled-dev/settled/intake/access"
 	"github.com/settled-dev/settled/internal/devstack"
 	"github.com/settled-dev/settled/internal/postgres"
@@ -28,6 +30,7 @@ type devCommand struct {
 	Fast          bool   `help:"Give up PostgreSQL's durability for speed: for tests, which lose nothing by a crash."`
 	Books         int    `placeholder:"N" help:"Books of the ledger (default: one for each of this machine's cores, 2 to 8). Not with CMD."`
 	Listen        string `setting:"SETTLED_LISTEN" default:"127.0.0.1:0" placeholder:"ADDRESS" help:"Where to serve the API; port 0 is a free one (default ${default}). Not with CMD."`
+	Simulator     string `name:"simulator-listen" setting:"SETTLED_SIMULATOR_LISTEN" default:"127.0.0.1:0" placeholder:"ADDRESS" help:"Where to serve the simulated channels (default ${default}). Not with CMD."`
 	MetricsListen string `name:"metrics-listen" setting:"SETTLED_METRICS_LISTEN" default:"127.0.0.1:0" placeholder:"ADDRESS" help:"Where to serve /metrics (default ${default}). Not with CMD."`
 	LogLevel      string `name:"log-level" setting:"SETTLED_LOG_LEVEL" default:"warn" placeholder:"LEVEL" help:"debug, info, warn or error (default ${default}). Not with CMD."`
 
@@ -37,8 +40,8 @@ type devCommand struct {
 // Help is shown below the command's summary.
 func (devCommand) Help() string {
 	return `Starts a PostgreSQL and a Redis of its own on free ports of the loopback interface, from installed binaries ("make deps" ` +
-		`installs them); a server that DATABASE_URL or REDIS_URL names is used instead. Then it migrates, and runs api, worker and ` +
-		`scheduler in this process. Nothing is kept: the servers end with this process, however it ends, and their data go with them.
+		`installs them); a server that DATABASE_URL or REDIS_URL names is used instead. Then it migrates, and runs api, worker, ` +
+		`scheduler and simulated payment channels in this process. Nothing is kept: the servers end with this process, however it ends, and their data go with them.
 
     $ settled dev
     ...
@@ -47,8 +50,9 @@ func (devCommand) Help() string {
 
       export SETTLED_API_KEY='sk_9f2c61d07be4a835_3vQ0bHq1kF5w4m2JtP8xZr6yLs9dNc7gUa0eTi1oWhY'
 
-      API      http://127.0.0.1:38633
-      metrics  http://127.0.0.1:41517/metrics
+      API       http://127.0.0.1:38633
+      channels  http://127.0.0.1:40385
+      metrics   http://127.0.0.1:41517/metrics
 
     ready; Ctrl-C ends it
 
@@ -130,13 +134,20 @@ func (c *devCommand) runSystem(ctx context.Context, p *Program, stack *devstack.
 	}
 	to := connection{databaseFlags{DatabaseURL: stack.Postgres.URL}, redisFlags{RedisURL: stack.Redis.URL}, nil}
 	flags := processFlags{MetricsListen: c.MetricsListen, LogLevel: c.LogLevel}
+	channels, err := os.MkdirTemp("", "settled-channels-*")
+	if err != nil {
+		return fmt.Errorf("make a directory for channels: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(channels)) }()
 	return p.serve(ctx, "dev", to, flags, func(h *host) error {
 		for _, start := range []func() error{
+			func() error { return h.listenAPI(ctx, c.Listen) },
+			func() error { return c.startChannels(ctx, h, channels) },
 			func() error {
-				return h.startAPI(ctx, apiFlags{Listen: c.Listen, Rate: access.RateDefault, Burst: access.BurstDefault})
+				return h.startAPI(ctx, apiFlags{Channels: channels, Rate: access.RateDefault, Burst: access.BurstDefault})
 			},
 			func() error {
-				return h.startWorker(ctx, workerFlags{Channels: channelsSimulated, ShutdownTimeout: 5 * time.Second})
+				return h.startWorker(ctx, workerFlags{Channels: channels, ShutdownTimeout: 5 * time.Second})
 			},
 			func() error {
 				return h.startCourier(ctx, courierFlags{Webhooks: true, WebhooksAllowPrivate: true})
@@ -154,6 +165,14 @@ func (c *devCommand) runSystem(ctx context.Context, p *Program, stack *devstack.
 	})
 }
 
+// startChannels simulates every channel, with the merchant's settings in dir. A channel's minute is a second here.
+func (c *devCommand) startChannels(ctx context.Context, h *host, dir string) error {
+	address, err := h.startSimulator(ctx, c.Simulator, "", simulate.Config{Dir: dir, NotifyURL: h.apiAddress + noticesPath,
+		Kinds: dialects.All(), TimeScale: 60, Faults: simulate.Faults{SlowRefunds: 500}})
+	h.simulatorAddress = address
+	return err
+}
+
 // greeting tells what runs where, and what to do with it. URLs that were given are not repeated: they may hold passwords.
 func (c *devCommand) greeting(stack *devstack.Stack, h *host, key string) string {
 	var text strings.Builder
@@ -165,23 +184,27 @@ func (c *devCommand) greeting(stack *devstack.Stack, h *host, key string) string
 		fmt.Fprintf(&text, "  export REDIS_URL='%s'\n", stack.Redis.URL)
 	}
 	fmt.Fprintf(&text, "  export %s='%s'\n", apiKeySetting, key)
-	fmt.Fprintf(&text, "\n  API      %s  (described at /docs)\n", h.apiAddress)
+	fmt.Fprintf(&text, "\n  API       %s  (described at /docs)\n  channels  %s  (simulated)\n", h.apiAddress, h.simulatorAddress)
 	if h.metricsAddress != "" {
-		fmt.Fprintf(&text, "  metrics  %s/metrics\n", h.metricsAddress)
+		fmt.Fprintf(&text, "  metrics   %s/metrics\n", h.metricsAddress)
 	}
-	text.WriteString(`
-In another terminal, with these variables set:
+	fmt.Fprintf(&text, `
+In another terminal, with these variables set, open a recharge order, and pay it as its user does:
 
-  echo '{"recharge_id":"rc1","user_id":"u1","channel":"wechat","channel_txn_id":"wx1","amount":"100.00",` +
-		`"occurred_at":"2026-01-02T12:00:00+08:00"}' | settled request recharge:confirm --file -
+  AUTH="Authorization: Bearer $%[1]s"
+  ORDER=$(curl -s -H "$AUTH" -H 'Content-Type: application/json' %[2]s/v1/recharge-orders \
+    -d '{"recharge_id":"rc1","user_id":"u1","channel":"wechat","amount":"100.00"}' | sed 's/.*"out_trade_no":"\([^"]*\)".*/\1/')
+  curl -s %[3]s/pay -d '{"channel":"wechat","out_trade_no":"'$ORDER'","amount":"100.00"}'
+
+The channel's signed notice brings it to the books a moment later:
+
   settled show recharge:confirm rc1
-  settled balance u1
-`)
-	fmt.Fprintf(&text, "  curl -H \"Authorization: Bearer $%s\" %s/v1/users/u1/balances\n", apiKeySetting, h.apiAddress)
-	text.WriteString(`  settled audit
+  curl -s -H "$AUTH" %[2]s/v1/users/u1/balances
+  curl -s %[3]s/record
+  settled audit
 
 ready; Ctrl-C ends it
-`)
+`, apiKeySetting, h.apiAddress, h.simulatorAddress)
 	return text.String()
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/settled-dev/settled/intake/access"
 	"github.com/settled-dev/settled/intake/access/accesstest"
+	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/internal/devstack/redistest"
 	"github.com/settled-dev/settled/internal/postgres/pgtest"
 	"github.com/settled-dev/settled/ledger"
@@ -74,7 +75,7 @@ func (c call) applied(t *testing.T, kind, key string) func() bool {
 }
 
 var (
-	addressLine = regexp.MustCompile(`(API|metrics) +(http://\S+)`)
+	addressLine = regexp.MustCompile(`(API|channels|metrics) +(http://\S+)`)
 	keyLine     = regexp.MustCompile(`export SETTLED_API_KEY='(sk_\w{16}_[\w-]{43})'`)
 )
 
@@ -90,34 +91,16 @@ func TestDevRunsTheWholeSystem(t *testing.T) {
 		addresses[found[1]] = found[2]
 	}
 	key := keyLine.FindStringSubmatch(greeting)
-	if key == nil || !strings.Contains(greeting, `curl -H "Authorization: Bearer $SETTLED_API_KEY" `+addresses["API"]) {
+	if key == nil || !strings.Contains(greeting, `AUTH="Authorization: Bearer $SETTLED_API_KEY"`) ||
+		!strings.Contains(greeting, `curl -s -H "$AUTH" `+addresses["API"]) {
 		t.Fatalf("no key, or no use of it, in:\n%s", greeting)
 	}
 	api := accesstest.Client(key[1])
-	if strings.Contains(greeting, db.URL) || len(addresses) != 2 { // what was given may hold a password
+	if strings.Contains(greeting, db.URL) || len(addresses) != 3 { // what was given may hold a password
 		t.Fatalf("greeting:\n%s", greeting)
 	}
 
-	c.stdin = strings.NewReader(`{"recharge_id":"rc1","user_id":"u1","channel":"wechat","channel_txn_id":"wx1","amount":"100.00",` +
-		`"occurred_at":"2026-03-02T12:00:00+08:00"}`)
-	c.run(t, "request", "recharge:confirm", "--file", "-").expect(t, exitOK, `"status":"accepted"`)
-	until(t, "the recharge is applied", c.applied(t, "recharge:confirm", "rc1"))
-	response, err := api.Post(addresses["API"]+"/v1/requests/payment:capture", "application/json", strings.NewReader(
-		`{"order_id":"o1","user_id":"u1","merchant_id":"m1","legs":[{"source":"cash","amount":"80.00"},{"source":"wechat",`+
-			`"amount":"20.00","channel_txn_id":"wx2"}],"occurred_at":"2026-03-02T12:01:00+08:00"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = response.Body.Close()
-	if response.StatusCode != http.StatusAccepted {
-		t.Errorf("payment over HTTP: %s", response.Status)
-	}
-	c.stdin = strings.NewReader(`{"refund_id":"r1","order_id":"o1","user_id":"u1","amount":"50.00","occurred_at":"2026-03-02T12:02:00+08:00"}`)
-	c.run(t, "request", "refund:apply", "--file", "-").expect(t, exitOK, `"status":"accepted"`)
-	until(t, "the refund is applied", c.applied(t, "refund:apply", "r1"))
-	until(t, "the channel's leg is paid", func() bool {
-		return c.audit(t).Totals.Pending == 0
-	})
+	rechargeAndRefund(t, c, api, addresses["API"], addresses["channels"])
 	if status, _ := fetch(t, addresses["API"]+"/v1/users/u1/balances"); status != http.StatusUnauthorized {
 		t.Errorf("balances without a key: %d", status)
 	}
@@ -146,6 +129,39 @@ func TestDevRunsTheWholeSystem(t *testing.T) {
 	if len(keys) != 1 || keys[0].Producer != "dev" || keys[0].RevokedAt == nil || strings.Contains(system.stderr.String(), key[1]) {
 		t.Errorf("after its end: %+v\n%s", keys, system.stderr)
 	}
+}
+
+// rechargeAndRefund does what a newcomer does: recharges through a simulated channel, pays by balance and channel, and has both refunded.
+func rechargeAndRefund(t *testing.T, c call, api *http.Client, address, channels string) {
+	t.Helper()
+	post := func(path, body string, want int) (answered struct {
+		OutTradeNo string `json:"out_trade_no"`
+	}) {
+		t.Helper()
+		response, err := api.Post(address+path, "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = response.Body.Close() }()
+		if err := json.NewDecoder(response.Body).Decode(&answered); err != nil || response.StatusCode != want {
+			t.Fatalf("%s: %s, %v", path, response.Status, err)
+		}
+		return answered
+	}
+	opened := post("/v1/recharge-orders", `{"recharge_id":"rc1","user_id":"u1","channel":"wechat","amount":"100.00"}`, http.StatusCreated)
+	payAt(t, channels, `{"channel":"wechat","out_trade_no":"`+opened.OutTradeNo+`","amount":"100.00"}`)
+	until(t, "the recharge is applied", c.applied(t, "recharge:confirm", "rc1"))
+	paid := payAt(t, channels, `{"channel":"wechat","out_trade_no":"o1","amount":"20.00","notify_url":"none"}`)
+	now := clock.System.Now().Format(time.RFC3339)
+	post("/v1/requests/payment:capture", `{"order_id":"o1","user_id":"u1","merchant_id":"m1","legs":[{"source":"cash","amount":"80.00"},`+
+		`{"source":"wechat","amount":"20.00","channel_txn_id":"`+paid.ChannelTxnID+`"}],"occurred_at":"`+now+`"}`, http.StatusAccepted)
+	c.stdin = strings.NewReader(`{"refund_id":"r1","order_id":"o1","user_id":"u1","amount":"50.00","occurred_at":"` + now + `"}`)
+	c.run(t, "request", "refund:apply", "--file", "-").expect(t, exitOK, `"status":"accepted"`)
+	until(t, "the refund is applied", c.applied(t, "refund:apply", "r1"))
+	until(t, "the channel's leg is paid", func() bool {
+		_, record := fetch(t, channels+"/record")
+		return c.audit(t).Totals.Pending == 0 && strings.Contains(record, `"state":"succeeded"`)
+	})
 }
 
 func (c call) audit(t *testing.T) ledger.AuditReport {

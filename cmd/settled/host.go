@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -38,7 +39,9 @@ type host struct {
 	clock       clock.Timer
 	roster      *roster.Roster // nil until a service asks for it
 
-	apiAddress, metricsAddress string // "" when not served
+	apiListener net.Listener // nil when it does not listen
+
+	apiAddress, simulatorAddress, metricsAddress string // "" when not served
 
 	services  []service
 	telemetry service // outlives the others, so that one can see them end
