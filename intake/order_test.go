@@ -212,4 +212,11 @@ func TestPreviewOfAnOrderThatIsPaidElsewhereIsRejected(t *testing.T) {
 	if got.State != "parked" {
 		t.Errorf("of its own user: %+v", got)
 	}
+	ledgertest.RejectedFor(t, d.Do(t, ledgertest.Payment("o1", "u1", ledgertest.Leg(tasks.SourceCash, "8.00")))[0], tasks.NoAccount)
+	got = intake.RefundPreview{}
+	d.do(t, http.MethodPost, "/v1/refunds/preview", strings.NewReader(refundBody("rf3", "u1", "1.00", ""))).decode(t, &got)
+	if got.State != "rejected" || got.Reason != tasks.PaymentRejected {
+		t.Errorf("of a rejected payment: %+v", got)
+	}
+	d.previewHolds(t, "payment rejected", refundBody("rf3", "u1", "1.00", ""), got)
 }

@@ -81,7 +81,7 @@ func (a *API) foresee(ctx context.Context, asked *tasks.Refund) (refund.Forecast
 	record, err := a.config.Reader.Order(ctx, asked.OrderID)
 	switch {
 	case err == nil:
-		return refund.Foresee(&record.Order, false, asked, record.Policy.RefundSplit), nil
+		return refund.Foresee(&record.Order, refund.PaymentAwaited, asked, record.Policy.RefundSplit), nil
 	case !errors.Is(err, ledger.ErrNotFound):
 		return refund.Forecast{}, err
 	}
@@ -89,8 +89,15 @@ func (a *API) foresee(ctx context.Context, asked *tasks.Refund) (refund.Forecast
 	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return refund.Forecast{}, err
 	}
-	elsewhere := err == nil && payment.Book != tasks.BookOf(asked.UserID, a.config.Client.Books())
-	return refund.Foresee(nil, elsewhere, asked, record.Policy.RefundSplit), nil
+	absence := refund.PaymentAwaited
+	switch {
+	case err != nil:
+	case payment.Book != tasks.BookOf(asked.UserID, a.config.Client.Books()):
+		absence = refund.PaymentElsewhere
+	case payment.Outcome != nil && payment.Outcome.Result == tasks.Rejected:
+		absence = refund.PaymentRejected
+	}
+	return refund.Foresee(nil, absence, asked, record.Policy.RefundSplit), nil
 }
 
 func describeForecast(forecast refund.Forecast) RefundPreview {

@@ -189,7 +189,7 @@ func (b *batch) settle(ctx context.Context, conn *pgx.Conn, state *State, now st
 		_, err := conn.Exec(ctx, "ROLLBACK")
 		return err
 	}
-	if err := b.lookElsewhere(ctx, conn); err != nil {
+	if err := b.lookForAwaited(ctx, conn); err != nil {
 		return err
 	}
 	return b.commit(ctx, conn, now)

@@ -273,6 +273,7 @@ func queueWaiting(queries *pgx.Batch, book int, batch []*decided, ringAfter time
 		case verdictApply:
 			wakes = append(wakes, d.decision.Wakes...)
 		case verdictReject:
+			wakes = append(wakes, nameOf(d.request))
 		}
 	}
 	if len(parked) > 0 {

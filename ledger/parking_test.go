@@ -175,6 +175,35 @@ func TestRefundThatCameBeforeAnotherBooksPaymentIsWokenAndRejected(t *testing.T)
 	}
 }
 
+// Whatever comes first, and whether together or one by one: a payment that is rejected takes its refunds with it.
+func TestRefundOfARejectedPaymentIsRejectedInEveryOrder(t *testing.T) {
+	t.Parallel()
+	b := ledgertest.Open(t)
+	for i, order := range permutations(3) {
+		for _, together := range []bool{true, false} {
+			name := fmt.Sprintf("%d-%t", i, together)
+			receipts := b.Accept(t, ledgertest.Payment("o"+name, "u"+name, ledgertest.Leg(tasks.SourceCash, "10.00")),
+				ledgertest.Refund("a"+name, "o"+name, "u"+name, "4.00"), ledgertest.Refund("b"+name, "o"+name, "u"+name, "6.00"))
+			var asked []tasks.Receipt
+			for _, place := range order {
+				asked = append(asked, receipts[place])
+			}
+			if together {
+				b.Apply(t, asked...)
+			} else {
+				for _, receipt := range asked {
+					b.Apply(t, receipt)
+				}
+			}
+			b.Settle(t)
+			answers := b.Apply(t, receipts...)
+			ledgertest.RejectedFor(t, answers[0], tasks.NoAccount)
+			ledgertest.RejectedFor(t, answers[1], tasks.PaymentRejected)
+			ledgertest.RejectedFor(t, answers[2], tasks.PaymentRejected)
+		}
+	}
+}
+
 func TestRefundWhosePaymentNeverComesWaitsForAPerson(t *testing.T) {
 	t.Parallel()
 	b := ledgertest.Open(t)

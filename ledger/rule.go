@@ -102,8 +102,9 @@ type Decision struct {
 	reason   tasks.Reason
 	detail   string
 	waitsFor string
-	// elsewhere replaces a decision to park when what it waits for was asked of another book. Nil: it parks all the same.
-	elsewhere *Decision
+	// elsewhere replaces a decision to park when what it waits for was asked of another book, and rejected when that is rejected. Nil: it
+	// parks all the same.
+	elsewhere, rejected *Decision
 
 	Transfers     []Transfer
 	Opens         []*Account // opened even if nothing is moved to them
@@ -126,7 +127,8 @@ func Reject(reason tasks.Reason, detail string) Decision {
 	return Decision{verdict: verdictReject, reason: reason, detail: detail}
 }
 
-// Park waits until another request of this book wakes waitsFor, which names that request: its kind, a slash, its key.
+// Park waits until another request of this book wakes waitsFor, which names that request: its kind, a slash, its key. A request that is
+// rejected wakes whoever waits for it.
 func Park(waitsFor string) Decision { return Decision{verdict: verdictPark, waitsFor: waitsFor} }
 
 // OrElsewhere rejects instead of parking when the awaited request was asked of another book: a key is asked of one book only, so it
@@ -134,6 +136,13 @@ func Park(waitsFor string) Decision { return Decision{verdict: verdictPark, wait
 func (d Decision) OrElsewhere(reason tasks.Reason, detail string) Decision {
 	instead := Reject(reason, detail)
 	d.elsewhere = &instead
+	return d
+}
+
+// OrRejected rejects instead of parking when the awaited request is rejected: that is final.
+func (d Decision) OrRejected(reason tasks.Reason, detail string) Decision {
+	instead := Reject(reason, detail)
+	d.rejected = &instead
 	return d
 }
 

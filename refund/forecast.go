@@ -13,15 +13,28 @@ type Forecast struct {
 	WaitsFor string
 }
 
+// Absence is what is known of the payment of an order that was not captured.
+type Absence int
+
+// The absences.
+const (
+	PaymentAwaited   Absence = iota // it was not asked for yet, or is undecided
+	PaymentElsewhere                // it was asked of a book that is not the refund's user's
+	PaymentRejected
+)
+
 // Foresee says what the rule of refund:apply would decide. It is pure, and changes nothing. order is nil when it was not captured;
-// elsewhere then says that its payment was asked of a book that is not the refund's user's.
-func Foresee(order *ledger.Order, elsewhere bool, refund *tasks.Refund, how tasks.RefundSplit) Forecast {
+// absence then says why, and counts for nothing otherwise.
+func Foresee(order *ledger.Order, absence Absence, refund *tasks.Refund, how tasks.RefundSplit) Forecast {
 	switch {
-	case order == nil && elsewhere:
+	case order != nil:
+		plan, refusal := NewPlan(order, refund, how)
+		return Forecast{Plan: plan, Refusal: refusal}
+	case absence == PaymentElsewhere:
 		return Forecast{Refusal: notOfUser(refund)}
-	case order == nil:
+	case absence == PaymentRejected:
+		return Forecast{Refusal: notPaid(refund)}
+	default:
 		return Forecast{WaitsFor: awaited(refund)}
 	}
-	plan, refusal := NewPlan(order, refund, how)
-	return Forecast{Plan: plan, Refusal: refusal}
 }

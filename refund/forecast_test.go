@@ -10,12 +10,16 @@ import (
 func TestRefundOfWhatIsNotCapturedIsForeseenToWait(t *testing.T) {
 	t.Parallel()
 	p := refundOf(1)
-	parked := refund.Foresee(nil, false, p, tasks.Proportional)
+	parked := refund.Foresee(nil, refund.PaymentAwaited, p, tasks.Proportional)
 	if parked.WaitsFor != "payment:capture/"+p.OrderID || parked.Refusal != nil {
 		t.Errorf("no payment: %+v", parked)
 	}
-	elsewhere := refund.Foresee(nil, true, p, tasks.Proportional)
+	elsewhere := refund.Foresee(nil, refund.PaymentElsewhere, p, tasks.Proportional)
 	if elsewhere.WaitsFor != "" || elsewhere.Refusal == nil || elsewhere.Refusal.Reason != tasks.OrderOfAnotherUser {
 		t.Errorf("paid elsewhere: %+v", elsewhere)
+	}
+	refused := refund.Foresee(nil, refund.PaymentRejected, p, tasks.Proportional)
+	if refused.WaitsFor != "" || refused.Refusal == nil || refused.Refusal.Reason != tasks.PaymentRejected {
+		t.Errorf("payment rejected: %+v", refused)
 	}
 }

@@ -112,6 +112,10 @@ func notOfUser(refund *tasks.Refund) *Refusal {
 	return &Refusal{tasks.OrderOfAnotherUser, "order " + refund.OrderID + " is not of user " + refund.UserID}
 }
 
+func notPaid(refund *tasks.Refund) *Refusal {
+	return &Refusal{tasks.PaymentRejected, "the payment of order " + refund.OrderID + " is rejected"}
+}
+
 func tooMuch(what string, asked, remaining money.Amount) string {
 	return fmt.Sprintf("%s: asked %s, remaining %s", what, asked, remaining)
 }

@@ -127,7 +127,7 @@ func newJourney(t *rapid.T, o *ledger.Order) *journey {
 func (j *journey) refund(t *rapid.T, p *tasks.Refund) {
 	want := expected(j.order, p)
 	before := slices.Clone(j.order.Legs)
-	foreseen := refund.Foresee(j.order, false, p, j.state.Policy().RefundSplit)
+	foreseen := refund.Foresee(j.order, refund.PaymentAwaited, p, j.state.Policy().RefundSplit)
 	d := decide(t, j.state, refund.Apply(), p)
 	checkForecast(t, foreseen, d)
 	if d.Reason() != want || d.Applied() != (want == "") {

@@ -5,8 +5,8 @@ import (
 	"github.com/settled-dev/settled/tasks"
 )
 
-// Apply is the rule of refund:apply. Until its order is captured it is parked. A payment lives in its user's book: one that was asked of
-// another book is another user's.
+// Apply is the rule of refund:apply. Until its order is captured it is parked; when the payment is rejected, so is the refund. A payment
+// lives in its user's book: one that was asked of another book is another user's.
 func Apply() ledger.Rule { return ledger.NewRule(readRefund, applyRefund) }
 
 func readRefund(p *tasks.Refund, r *ledger.Reads) {
@@ -23,8 +23,8 @@ func readRefund(p *tasks.Refund, r *ledger.Reads) {
 func applyRefund(s *ledger.State, _ *ledger.Request, p *tasks.Refund) ledger.Decision {
 	order, captured := s.Order(p.OrderID)
 	if !captured {
-		refusal := notOfUser(p)
-		return ledger.Park(awaited(p)).OrElsewhere(refusal.Reason, refusal.Detail)
+		stranger, unpaid := notOfUser(p), notPaid(p)
+		return ledger.Park(awaited(p)).OrElsewhere(stranger.Reason, stranger.Detail).OrRejected(unpaid.Reason, unpaid.Detail)
 	}
 	plan, refusal := NewPlan(order, p, s.Policy().RefundSplit)
 	if refusal != nil {

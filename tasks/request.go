@@ -93,6 +93,7 @@ const (
 	ExceedsLine           Reason = "exceeds_line"
 	UnknownLine           Reason = "unknown_line"
 	OrderOfAnotherUser    Reason = "order_of_another_user"
+	PaymentRejected       Reason = "payment_rejected"
 	ChannelPaymentUsed    Reason = "channel_payment_already_used"
 	ProductNotOffered     Reason = "product_not_offered"
 	NotEnrolled           Reason = "not_enrolled"
@@ -102,7 +103,7 @@ const (
 // Reasons lists every reason.
 func Reasons() []Reason {
 	return []Reason{InsufficientFunds, NoAccount, MerchantTakesNone, ExcludedLines, BalanceOnly, ExceedsRefundable, ExceedsLine,
-		UnknownLine, OrderOfAnotherUser, ChannelPaymentUsed, ProductNotOffered, NotEnrolled, AnswerMatchesNoRefund}
+		UnknownLine, OrderOfAnotherUser, PaymentRejected, ChannelPaymentUsed, ProductNotOffered, NotEnrolled, AnswerMatchesNoRefund}
 }
 
 // Status says what acceptance made of a request.

@@ -312,7 +312,7 @@ func (p *planner) refundOfRefused() Scene {
 	o := p.newOrder(p.anyone().id, leg{tasks.SourceCash, hopeless})
 	scene := p.thenRefund(o, p.between(1, 100_00))
 	scene[0].Ask.rejected(tasks.InsufficientFunds)
-	scene[1].Ask.parked()
+	scene[1].Ask.rejected(tasks.PaymentRejected)
 	return scene
 }
 

@@ -14,6 +14,7 @@ type model struct {
 	balances map[string]int64  // over all books
 	opened   map[string]bool   // users' accounts
 	payers   map[string]string // by order; whoever was first to ask to pay it, decided or not
+	refused  map[string]bool   // orders whose payment is rejected
 	orders   map[string]*modelOrder
 	waiting  map[string][]tasks.Payload // refunds, by their order
 	used     map[string]bool            // payments of channels
@@ -38,8 +39,8 @@ const (
 )
 
 func newModel(split tasks.RefundSplit) *model {
-	return &model{split: split, balances: map[string]int64{}, opened: map[string]bool{}, payers: map[string]string{}, orders: map[string]*modelOrder{},
-		waiting: map[string][]tasks.Payload{}, used: map[string]bool{}, keeps: map[string]modelKeep{}, swept: map[string]bool{}}
+	return &model{split: split, balances: map[string]int64{}, opened: map[string]bool{}, payers: map[string]string{}, refused: map[string]bool{},
+		orders: map[string]*modelOrder{}, waiting: map[string][]tasks.Payload{}, used: map[string]bool{}, keeps: map[string]modelKeep{}, swept: map[string]bool{}}
 }
 
 func cashOf(user string) string   { return "user/" + user + "/cash" }
@@ -63,12 +64,10 @@ func (m *model) apply(payload tasks.Payload) (outcome modelOutcome, due []tasks.
 		return modelApplied, nil
 	case *tasks.Payment:
 		outcome = m.pay(p)
-		if outcome == modelApplied { // a payment is heard of in its own book only
-			due = slices.Clone(m.waiting[p.OrderID])
-			due = slices.DeleteFunc(due, func(w tasks.Payload) bool {
-				return tasks.BookOf(w.(*tasks.Refund).UserID, 4) != tasks.BookOf(p.UserID, 4)
-			})
-		}
+		m.refused[p.OrderID] = outcome != modelApplied
+		due = slices.DeleteFunc(slices.Clone(m.waiting[p.OrderID]), func(w tasks.Payload) bool { // it is heard of in its own book only
+			return tasks.BookOf(w.(*tasks.Refund).UserID, 4) != tasks.BookOf(p.UserID, 4)
+		})
 		return outcome, due
 	case *tasks.Refund:
 		return m.refund(p)
@@ -165,6 +164,9 @@ func (m *model) refund(p *tasks.Refund) (modelOutcome, []tasks.Payload) {
 	order, payer := m.orders[p.OrderID], m.payers[p.OrderID]
 	if payer != "" && tasks.BookOf(payer, 4) != tasks.BookOf(p.UserID, 4) {
 		return modelOutcome(tasks.OrderOfAnotherUser), nil
+	}
+	if m.refused[p.OrderID] {
+		return modelOutcome(tasks.PaymentRejected), nil
 	}
 	if order == nil {
 		if !slices.Contains(m.waiting[p.OrderID], tasks.Payload(p)) {
