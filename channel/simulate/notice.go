@@ -29,7 +29,7 @@ type notice struct {
 	desk    *desk
 	payment *payment // one of these is set
 	refund  *refund
-	url     string    // where it goes instead of the merchant's own address; noNotice: nowhere
+	url     string    // where it goes instead of the merchant's own address; NoNotice: nowhere
 	due     time.Time // of the first delivery
 
 	mu         sync.Mutex // guards what follows
@@ -38,8 +38,8 @@ type notice struct {
 	state      NoticeState
 }
 
-// noNotice as a notify_url says that nobody is told.
-const noNotice = "none"
+// NoNotice as a notify_url says that nobody is told.
+const NoNotice = "none"
 
 // NoticeState is how far a notice is.
 type NoticeState string
@@ -105,7 +105,7 @@ func (c *courier) scaled(pause time.Duration) time.Duration {
 
 // send queues a notice; run begins it.
 func (c *courier) send(n *notice) {
-	if n.url == noNotice {
+	if n.url == NoNotice {
 		c.become(n, NoticeNone)
 		return
 	}

@@ -251,7 +251,7 @@ func (o Order) check() error {
 	if !o.Amount.IsPositive() {
 		return &tasks.FieldError{Field: "amount", Problem: "is " + o.Amount.String(), Allowed: "more than 0.00, in yuan"}
 	}
-	if parsed, err := url.Parse(o.NotifyURL); o.NotifyURL != "" && o.NotifyURL != noNotice && (err != nil || parsed.Host == "") {
+	if parsed, err := url.Parse(o.NotifyURL); o.NotifyURL != "" && o.NotifyURL != NoNotice && (err != nil || parsed.Host == "") {
 		return &tasks.FieldError{Field: "notify_url", Problem: "is not an address", Allowed: `an address, or "none"`}
 	}
 	return nil

@@ -10,7 +10,8 @@ import (
 )
 
 type drillCommand struct {
-	RedisLoss redisLossCommand `cmd:"" name:"redis-loss" help:"Empty the Redis of a running system, and count what was lost and doubled."`
+	RedisLoss redisLossCommand     `cmd:"" name:"redis-loss" help:"Empty the Redis of a running system, and count what was lost and doubled."`
+	Channels  channelsDrillCommand `cmd:"" help:"Kill every process of a system of its own again and again, and compare the channels' record with the books."`
 }
 
 type redisLossCommand struct {

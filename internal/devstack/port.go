@@ -26,6 +26,10 @@ const samePortPoll = 100 * time.Millisecond
 // errPortTaken says that a server could not bind its port.
 var errPortTaken = errors.New("port is taken by another process")
 
+// FreePort returns a loopback port on which nobody listens now, for a server of one's own that must keep its port over restarts.
+// Another process may take it before it is used.
+func FreePort() (int, error) { return freePort() }
+
 // freePort returns a loopback port on which nobody listens now. Another process may take it before it is used.
 func freePort() (int, error) {
 	var last error

@@ -33,7 +33,7 @@ var rooms = map[string]struct {
 		"it plays a producer, and judges the books from outside",
 	},
 	"internal/drill": {
-		[]string{"worker", "ledger", "tasks", "money", "internal"},
+		[]string{"worker", "channel", "ledger", "tasks", "money", "internal"},
 		"it plays a producer, and breaks what it is let near",
 	},
 	"internal/proof": {
