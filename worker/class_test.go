@@ -52,6 +52,7 @@ var classified = map[string]struct {
 	"channel.ErrStale":      {channel.ErrStale, classFault},
 	"channel.ErrMalformed":  {channel.ErrMalformed, classFault},
 	"channel.ErrNotOurs":    {channel.ErrNotOurs, classFault},
+	"channel.ErrOtherRule":  {channel.ErrOtherRule, classFault},
 
 	"money.Error": {&money.Error{}, classFault},
 
