@@ -61,7 +61,7 @@ func (a *API) registerAccept(routes huma.API) {
 		}}
 	}
 	huma.Register(routes, huma.Operation{OperationID: "accept-unknown", Method: http.MethodPost, Path: "/v1/requests/{kind}", Hidden: true,
-		Security: needs()}, a.unknownKind)
+		Responses: problemResponses(registry, "422"), Security: needs()}, a.unknownKind)
 }
 
 type unknownKindInput struct {

@@ -95,6 +95,9 @@ func NewAPI(config Config) *API {
 	a.registerPreview(routes)
 	a.registerStatement(routes)
 	a.registerNotices(routes)
+	for _, unused := range []string{"ErrorModel", "ErrorDetail"} { // huma adds its own form of a refusal to every description
+		delete(routes.OpenAPI().Components.Schemas.Map(), unused)
+	}
 	reference.NewPage(routes.OpenAPI()).Register(a.mux)
 	a.mux.HandleFunc("/", a.noRoute)
 	return a
@@ -125,13 +128,27 @@ func (a *API) failure(ctx context.Context, err error, unknown string) *Problem {
 	}
 }
 
+// refusals say what a status means of which a call is refused.
+var refusals = map[string]string{
+	"400": "The body ended before it was complete",
+	"401": "No valid API key",
+	"403": "The API key has not the scope",
+	"404": "Not there, or another producer's",
+	"409": "The key was used before with other content, or the state does not allow it",
+	"413": "The body is too large",
+	"415": "The body is not declared as one of the media types",
+	"422": "A field is not allowed; it is named",
+	"429": "The API key asks for too much at once; Retry-After says when to come back",
+	"503": "PostgreSQL did not answer; ask again, with the same keys",
+}
+
 // problemResponses describes the refusals of an operation, and those of its key.
 func problemResponses(registry huma.Registry, statuses ...string) map[string]*huma.Response {
 	schema := schemaOf(registry, reflect.TypeFor[Problem]())
 	responses := map[string]*huma.Response{}
 	for _, status := range append(statuses, "401", "403", "429") {
 		responses[status] = &huma.Response{
-			Description: "Problem (RFC 9457)",
+			Description: refusals[status],
 			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: schema}},
 		}
 	}

@@ -88,7 +88,7 @@ func (a *API) registerBulk(routes huma.API) {
 		}}
 	}
 	huma.Register(routes, huma.Operation{OperationID: "accept-many-unknown", Method: http.MethodPost, Path: "/v1/requests/{kind}/bulk",
-		Hidden: true, Security: needs()}, a.unknownKind)
+		Hidden: true, Responses: problemResponses(registry, "422"), Security: needs()}, a.unknownKind)
 }
 
 func (a *API) acceptMany(call huma.Context, kind tasks.Kind) {

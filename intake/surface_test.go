@@ -223,6 +223,9 @@ func TestPageShowsEveryOperation(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	page := string(d.do(t, http.MethodGet, "/docs", nil).body)
+	if strings.Contains(page, "ErrorModel") {
+		t.Error("an operation is described with refusals that are not ours")
+	}
 	for _, op := range d.operations(t) {
 		if !strings.Contains(page, `<section id="`+op.id+`">`) {
 			t.Errorf("the page lacks %s", op.id)
