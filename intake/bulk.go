@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -171,6 +172,7 @@ func (b *bulk) acceptList() *Problem {
 	}
 	_ = b.connection.SetWriteDeadline(clock.System.Now().Add(listTimeout))
 	b.call.SetHeader("Content-Type", mediaJSON)
+	b.call.SetHeader("Content-Length", strconv.Itoa(len(body)))
 	b.call.SetStatus(http.StatusOK)
 	_, _ = b.call.BodyWriter().Write(body) // the caller may have left
 	return nil

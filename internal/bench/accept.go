@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/settled-dev/settled/intake"
 	"github.com/settled-dev/settled/tasks"
 )
 
@@ -17,7 +18,85 @@ const producers = 64
 // producerName is the producer of the bench's requests.
 const producerName = "bench"
 
-// acceptRefunds measures the Go client: producers enqueue one request a call and wait for its commit; the client rings Redis as it
+// acceptances measures the ways in which refunds are accepted, in turn with what PostgreSQL alone can do.
+func (r *run) acceptances(ctx context.Context, e *environment, o *orders) error {
+	n := r.size(20000)
+	raw := &acceptance{row: &Row{Name: "raw_accept",
+		Work: fmt.Sprintf("PostgreSQL alone: the same rows, %d at a time over %d connections", producers, rawAcceptors)},
+		measure: func() (int, time.Duration, error) { return measureRawAccept(ctx, e, o, n) }}
+	ways := []*acceptance{raw}
+	for _, way := range acceptancesOf(ctx, e, o, n) {
+		if r.wants(way.row.Name) {
+			ways = append(ways, way)
+		}
+	}
+	for round := range r.Rounds {
+		r.say("round %d", round+1)
+		for _, way := range ways {
+			if err := r.acceptRound(ctx, e, way); err != nil {
+				return err
+			}
+		}
+	}
+	r.add(raw.row)
+	for _, way := range ways[1:] {
+		way.row.against(raw.row.Name, raw.row)
+		also := way.also == nil || way.also()
+		way.row.judge(also && way.row.VS[raw.row.Name] >= way.least)
+		r.add(way.row)
+	}
+	return nil
+}
+
+// acceptance is a way in which refunds are accepted.
+type acceptance struct {
+	row     *Row
+	before  func() error // each round, outside of what is measured; nil for nothing
+	measure func() (int, time.Duration, error)
+	least   float64     // of raw_accept's rate
+	also    func() bool // what else must hold; nil for nothing
+}
+
+// httpCommitsMax is how many bare commits the slowest of a hundred calls may take.
+const httpCommitsMax = 25
+
+func acceptancesOf(ctx context.Context, e *environment, o *orders, n int) []*acceptance {
+	var waited httpLatencies
+	client := &Row{Name: "accept", Target: ">= 0.5 raw_accept",
+		Work: fmt.Sprintf("Go client, %d producers, one request a call: validated, committed, acknowledged, rung", producers)}
+	door := &Row{Name: "http-accept", Target: fmt.Sprintf(">= 0.4 raw_accept, p99 < %d commits", httpCommitsMax),
+		Work: fmt.Sprintf("HTTP API, %d keep-alive connections, one refund a call, each answered 202 after its commit; with its load", producers)}
+	bulk := &Row{Name: "http-bulk", Target: ">= 0.6 raw_accept",
+		Work: fmt.Sprintf("HTTP API, one call with a list of %d refunds, answered after the last commit", min(n, intake.ListMax))}
+	return []*acceptance{
+		{row: client, least: 0.5, measure: func() (int, time.Duration, error) { return measureAccept(ctx, e, o, n) }},
+		{row: door, least: 0.4, before: func() error { return waited.commit(ctx, e) }, measure: func() (int, time.Duration, error) { return measureHTTPAccept(ctx, e, o, n, &waited) },
+			also: func() bool {
+				door.Note = fmt.Sprintf("p50 %.1f ms, p99 %.1f ms, which is %.0f times a bare commit's median", median(waited.p50),
+					median(waited.p99), median(waited.commits))
+				return median(waited.commits) < httpCommitsMax
+			}},
+		{row: bulk, least: 0.6, measure: func() (int, time.Duration, error) { return measureHTTPBulk(ctx, e, o, n) }},
+	}
+}
+
+// acceptRound measures one round, and applies outside of it what it left pending.
+func (r *run) acceptRound(ctx context.Context, e *environment, way *acceptance) error {
+	if way.before != nil {
+		if err := way.before(); err != nil {
+			return err
+		}
+	}
+	if err := r.round(ctx, e, way.row, way.measure); err != nil {
+		return err
+	}
+	if err := settlePending(ctx, e); err != nil {
+		return err
+	}
+	return e.settleTables(ctx)
+}
+
+// measureAccept measures the Go client: producers enqueue one request a call and wait for its commit; the client rings Redis as it
 // does in production. No worker runs.
 func measureAccept(ctx context.Context, e *environment, o *orders, n int) (int, time.Duration, error) {
 	client, err := tasks.NewClient(ctx, e.pool, e.doorbell, tasks.ClientConfig{Producer: producerName, RingAfter: time.Hour})

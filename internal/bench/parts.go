@@ -36,8 +36,8 @@ func (r *run) refunds(ctx context.Context) error {
 				return err
 			}
 		}
-		if r.wants("accept") {
-			if err := r.accept(ctx, e, o); err != nil {
+		if r.wants("accept") || r.wants("http-accept") || r.wants("http-bulk") {
+			if err := r.acceptances(ctx, e, o); err != nil {
 				return err
 			}
 		}
@@ -115,35 +115,6 @@ func (r *run) refundBulk(ctx context.Context, e *environment, o *orders) error {
 	bulk.against("raw_batch", raw)
 	bulk.judge(bulk.VS["raw_batch"] >= 0.6)
 	r.add(raw, bulk)
-	return nil
-}
-
-func (r *run) accept(ctx context.Context, e *environment, o *orders) error {
-	raw := &Row{Name: "raw_accept", Work: fmt.Sprintf("PostgreSQL alone: the same rows, %d at a time over %d connections", producers, rawAcceptors)}
-	row := &Row{Name: "accept", Target: ">= 0.5 raw_accept",
-		Work: fmt.Sprintf("Go client, %d producers, one request a call: validated, committed, acknowledged, rung", producers)}
-	for round := range r.Rounds {
-		r.say("round %d", round+1)
-		for _, m := range []struct {
-			row     *Row
-			measure func(context.Context, *environment, *orders, int) (int, time.Duration, error)
-		}{{raw, measureRawAccept}, {row, measureAccept}} {
-			if err := r.round(ctx, e, m.row, func() (int, time.Duration, error) {
-				return m.measure(ctx, e, o, r.size(20000))
-			}); err != nil {
-				return err
-			}
-			if err := settlePending(ctx, e); err != nil {
-				return err
-			}
-			if err := e.settleTables(ctx); err != nil {
-				return err
-			}
-		}
-	}
-	row.against("raw_accept", raw)
-	row.judge(row.VS["raw_accept"] >= 0.5)
-	r.add(raw, row)
 	return nil
 }
 

@@ -27,7 +27,7 @@ type Options struct {
 
 // Rows lists the names of the rows that can be asked for, in the order in which they run.
 func Rows() []string {
-	return []string{"refund-single", "refund-bulk", "accept", "notice", "sweep", "history", "latency"}
+	return []string{"refund-single", "refund-bulk", "accept", "http-accept", "http-bulk", "notice", "sweep", "history", "latency"}
 }
 
 // run is one run under way.
@@ -45,7 +45,7 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 		rows []string
 		run  func(context.Context) error
 	}{
-		{[]string{"refund-single", "refund-bulk", "accept", "latency"}, r.refunds},
+		{[]string{"refund-single", "refund-bulk", "accept", "http-accept", "http-bulk", "latency"}, r.refunds},
 		{[]string{"notice"}, r.notices},
 		{[]string{"sweep"}, r.sweep},
 		{[]string{"history"}, r.history},

@@ -1,0 +1,229 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/settled-dev/settled/intake"
+	"github.com/settled-dev/settled/intake/access"
+	"github.com/settled-dev/settled/ledger"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// door is the HTTP API over the run's database, served as in production, with a key that may ask for refunds at any rate.
+type door struct {
+	server *http.Server
+	served chan error
+	client *tasks.Client
+	addr   string
+	key    string
+}
+
+// openDoor serves the API on a free port of the loopback interface. Rings go to Redis, as in production.
+func openDoor(ctx context.Context, e *environment) (*door, error) {
+	client, err := tasks.NewClient(ctx, e.pool, e.doorbell, tasks.ClientConfig{Producer: producerName, RingAfter: time.Hour})
+	if err != nil {
+		return nil, err
+	}
+	_, token, err := access.Create(ctx, e.ownerPool, access.NewKey{Producer: producerName, Scopes: []access.Scope{access.RefundsWrite},
+		By: producerName})
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		client.Close()
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	const unlimited = 1_000_000_000 // items a second: the rate of a key is not what is measured
+	guard := access.NewGuard(access.Config{Pool: e.pool, Rate: unlimited, Burst: unlimited})
+	d := &door{client: client, addr: listener.Addr().String(), key: token.Reveal(), served: make(chan error, 1),
+		server: &http.Server{ReadHeaderTimeout: time.Minute,
+			Handler: intake.NewAPI(intake.Config{Client: client, Reader: ledger.NewReader(e.pool), Access: guard})}}
+	go func() { d.served <- d.server.Serve(listener) }()
+	return d, nil
+}
+
+// close waits for the calls under way and for the rings.
+func (d *door) close(ctx context.Context) error {
+	err := d.server.Shutdown(ctx)
+	if ended := <-d.served; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, ended)
+	}
+	d.client.Close()
+	return err
+}
+
+// call is a whole request as bytes, made before the measurement: what is measured is the server.
+func (d *door) call(path, contentType string, body []byte) []byte {
+	var call bytes.Buffer
+	fmt.Fprintf(&call, "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", path,
+		d.addr, d.key, contentType, len(body))
+	call.Write(body)
+	return call.Bytes()
+}
+
+// caller is one keep-alive connection of a producer.
+type caller struct {
+	conn    net.Conn
+	answers *bufio.Reader
+	body    []byte
+}
+
+func (d *door) dial(ctx context.Context) (*caller, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", d.addr)
+	if err != nil {
+		return nil, fmt.Errorf("call the API: %w", err)
+	}
+	return &caller{conn: conn, answers: bufio.NewReader(conn)}, nil
+}
+
+// do sends a call and returns the answer's body, which is good until the next call. It reads no more of an answer than it must: what
+// the producers' side costs is not settled's.
+func (c *caller) do(call []byte, want string) ([]byte, error) {
+	if _, err := c.conn.Write(call); err != nil {
+		return nil, fmt.Errorf("call the API: %w", err)
+	}
+	status, size := "", 0
+	for {
+		line, err := c.answers.ReadSlice('\n')
+		if err != nil {
+			return nil, fmt.Errorf("read an answer of the API: %w", err)
+		}
+		text := bytes.TrimRight(line, "\r\n")
+		if len(text) == 0 {
+			break
+		}
+		if status == "" {
+			status = string(text)
+		}
+		if length, ok := bytes.CutPrefix(text, []byte("Content-Length: ")); ok {
+			if size, err = strconv.Atoi(string(length)); err != nil {
+				return nil, fmt.Errorf("read an answer of the API: %w", err)
+			}
+		}
+	}
+	c.body = slices.Grow(c.body[:0], size)[:size]
+	if _, err := io.ReadFull(c.answers, c.body); err != nil {
+		return nil, fmt.Errorf("read an answer of the API: %w", err)
+	}
+	if !strings.HasPrefix(status, "HTTP/1.1 "+want) {
+		return nil, fmt.Errorf("the API answered %s: %s", status, c.body)
+	}
+	return c.body, nil
+}
+
+// httpLatencies are what the callers of http-accept waited for, round by round, beside a bare commit's median.
+type httpLatencies struct {
+	p50, p99 []float64 // milliseconds
+	commits  []float64 // p99 in bare commits
+
+	bareCommit time.Duration // of this round
+}
+
+// commit measures the round's bare commit.
+func (l *httpLatencies) commit(ctx context.Context, e *environment) error {
+	took, err := bareCommits(ctx, e)
+	if err == nil {
+		l.bareCommit = took[len(took)/2]
+	}
+	return err
+}
+
+func (l *httpLatencies) add(each []time.Duration) {
+	slices.Sort(each)
+	p50, p99 := each[len(each)/2], each[len(each)*99/100]
+	l.p50, l.p99 = append(l.p50, milliseconds(p50)), append(l.p99, milliseconds(p99))
+	l.commits = append(l.commits, p99.Seconds()/l.bareCommit.Seconds())
+}
+
+// measureHTTPAccept measures the API: producers over keep-alive connections, one refund a call, each answered after its commit.
+func measureHTTPAccept(ctx context.Context, e *environment, o *orders, n int, waited *httpLatencies) (int, time.Duration, error) {
+	d, err := openDoor(ctx, e)
+	if err != nil {
+		return 0, 0, err
+	}
+	calls, err := d.refundCalls(o.refunds(n))
+	if err != nil {
+		return 0, 0, err
+	}
+	callers := make(chan *caller, producers)
+	for range producers {
+		c, err := d.dial(ctx)
+		if err != nil {
+			return 0, 0, err
+		}
+		defer func() { _ = c.conn.Close() }() // every answer was read
+		callers <- c
+	}
+	each := make([]time.Duration, len(calls))
+	took, err := timed(func() error {
+		return inParallel(producers, len(calls), func(i int) (err error) {
+			c := <-callers
+			defer func() { callers <- c }()
+			each[i], err = timed(func() error {
+				_, err := c.do(calls[i], "202")
+				return err
+			})
+			return err
+		})
+	})
+	waited.add(each)
+	return len(calls), took, errors.Join(err, d.close(ctx))
+}
+
+func (d *door) refundCalls(payloads []tasks.Payload) ([][]byte, error) {
+	calls := make([][]byte, len(payloads))
+	for i, payload := range payloads {
+		body, err := json.Marshal(payload)
+		if err != nil {
+			return nil, fmt.Errorf("encode a refund: %w", err)
+		}
+		calls[i] = d.call("/v1/requests/"+string(tasks.RefundApply), "application/json", body)
+	}
+	return calls, nil
+}
+
+// measureHTTPBulk measures one call with a list of refunds, until its answer is read.
+func measureHTTPBulk(ctx context.Context, e *environment, o *orders, n int) (int, time.Duration, error) {
+	d, err := openDoor(ctx, e)
+	if err != nil {
+		return 0, 0, err
+	}
+	payloads := o.refunds(min(n, intake.ListMax))
+	body, err := json.Marshal(payloads)
+	if err != nil {
+		return 0, 0, fmt.Errorf("encode refunds: %w", err)
+	}
+	call := d.call("/v1/requests/"+string(tasks.RefundApply)+"/bulk", "application/json", body)
+	c, err := d.dial(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { _ = c.conn.Close() }() // its answer was read
+	var text []byte
+	took, err := timed(func() (err error) {
+		text, err = c.do(call, "200")
+		return err
+	})
+	var answer intake.ListAnswer
+	if err == nil {
+		err = json.Unmarshal(text, &answer)
+	}
+	if err == nil && answer.Accepted != len(payloads) {
+		err = fmt.Errorf("%+v, want %d accepted", answer.Tally, len(payloads))
+	}
+	return len(payloads), took, errors.Join(err, d.close(ctx))
+}
