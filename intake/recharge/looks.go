@@ -11,22 +11,20 @@ import (
 )
 
 const (
-	// looksMax is how many statements run at once. While one runs the next fills; a second one keeps PostgreSQL busy meanwhile.
-	looksMax = 2
 	// lookPaymentsMax is how many payments one statement looks up.
 	lookPaymentsMax = 200
-	// lookTimeout bounds a statement whose callers may have left.
-	lookTimeout = 10 * time.Second
+	// lookTimeout bounds a statement: nobody who takes a notice waits longer for it.
+	lookTimeout = 4 * time.Second
 )
 
-// looks looks up together what is asked together: a statement costs PostgreSQL as much as some ten payments in it. Nothing runs while
-// nobody asks.
+// looks looks up together what is asked together: a statement costs PostgreSQL as much as some ten payments in it. One runs at a time,
+// and the next fills meanwhile; two at a time would be no faster. Nothing runs while nobody asks.
 type looks struct {
 	pool *pgxpool.Pool
 
 	mu      sync.Mutex
 	waiting []*look
-	running int
+	running bool
 }
 
 // look is one caller's payment. done is closed when row and err are set.
@@ -42,8 +40,8 @@ func (l *looks) ask(ctx context.Context, p payment) (traceRow, error) {
 	asked := &look{payment: p, done: make(chan struct{})}
 	l.mu.Lock()
 	l.waiting = append(l.waiting, asked)
-	if l.running < looksMax {
-		l.running++
+	if !l.running {
+		l.running = true
 		go l.run(context.WithoutCancel(ctx)) // others may wait for the answer when this caller has left
 	}
 	l.mu.Unlock()
@@ -70,7 +68,7 @@ func (l *looks) take() []*look {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.waiting) == 0 {
-		l.running--
+		l.running = false
 		return nil
 	}
 	n := min(len(l.waiting), lookPaymentsMax)
