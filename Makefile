@@ -77,6 +77,9 @@ command -v go >/dev/null || fail "Go 1.26 or newer is needed: https://go.dev/doc
 missing=
 [ -n "$${DATABASE_URL:-}" ] || find_postgres >/dev/null || missing=" postgresql"
 [ -n "$${REDIS_URL:-}" ] || find_redis >/dev/null || missing="$$missing redis-server"
+for program in curl openssl; do # of examples/
+	command -v $$program >/dev/null || missing="$$missing $$program"
+done
 if [ -n "$$missing" ]; then
 	say "installing$$missing"
 	if command -v apt-get >/dev/null; then

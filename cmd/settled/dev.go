@@ -41,14 +41,16 @@ type devCommand struct {
 func (devCommand) Help() string {
 	return `Starts a PostgreSQL and a Redis of its own on free ports of the loopback interface, from installed binaries ("make deps" ` +
 		`installs them); a server that DATABASE_URL or REDIS_URL names is used instead. Then it migrates, and runs api, worker, ` +
-		`scheduler and simulated payment channels in this process. Nothing is kept: the servers end with this process, however it ends, and their data go with them.
+		`scheduler and simulated payment channels in this process. Nothing is kept: the servers end with this process, however it ends, ` +
+		`and their data go with them.
 
     $ settled dev
     ...
       export DATABASE_URL='postgres://postgres@127.0.0.1:24713/postgres?sslmode=disable'
       export REDIS_URL='redis://127.0.0.1:28817/0'
-
       export SETTLED_API_KEY='sk_9f2c61d07be4a835_3vQ0bHq1kF5w4m2JtP8xZr6yLs9dNc7gUa0eTi1oWhY'
+      export SETTLED_API='http://127.0.0.1:38633'
+      export SETTLED_SIMULATOR='http://127.0.0.1:40385'
 
       API       http://127.0.0.1:38633
       channels  http://127.0.0.1:40385
@@ -183,28 +185,29 @@ func (c *devCommand) greeting(stack *devstack.Stack, h *host, key string) string
 	if c.RedisURL == "" {
 		fmt.Fprintf(&text, "  export REDIS_URL='%s'\n", stack.Redis.URL)
 	}
-	fmt.Fprintf(&text, "  export %s='%s'\n", apiKeySetting, key)
+	fmt.Fprintf(&text, "  export %s='%s'\n  export SETTLED_API='%s'\n  export SETTLED_SIMULATOR='%s'\n", apiKeySetting, key, h.apiAddress,
+		h.simulatorAddress)
 	fmt.Fprintf(&text, "\n  API       %s  (described at /docs)\n  channels  %s  (simulated)\n", h.apiAddress, h.simulatorAddress)
 	if h.metricsAddress != "" {
 		fmt.Fprintf(&text, "  metrics   %s/metrics\n", h.metricsAddress)
 	}
-	fmt.Fprintf(&text, `
+	text.WriteString(`
 In another terminal, with these variables set, open a recharge order, and pay it as its user does:
 
-  AUTH="Authorization: Bearer $%[1]s"
-  ORDER=$(curl -s -H "$AUTH" -H 'Content-Type: application/json' %[2]s/v1/recharge-orders \
+  AUTH="Authorization: Bearer $SETTLED_API_KEY"
+  ORDER=$(curl -s -H "$AUTH" -H 'Content-Type: application/json' $SETTLED_API/v1/recharge-orders \
     -d '{"recharge_id":"rc1","user_id":"u1","channel":"wechat","amount":"100.00"}' | sed 's/.*"out_trade_no":"\([^"]*\)".*/\1/')
-  curl -s %[3]s/pay -d '{"channel":"wechat","out_trade_no":"'$ORDER'","amount":"100.00"}'
+  curl -s $SETTLED_SIMULATOR/pay -d '{"channel":"wechat","out_trade_no":"'$ORDER'","amount":"100.00"}'
 
 The channel's signed notice brings it to the books a moment later:
 
   settled show recharge:confirm rc1
-  curl -s -H "$AUTH" %[2]s/v1/users/u1/balances
-  curl -s %[3]s/record
+  curl -s -H "$AUTH" $SETTLED_API/v1/users/u1/balances
+  curl -s $SETTLED_SIMULATOR/record
   settled audit
 
 ready; Ctrl-C ends it
-`, apiKeySetting, h.apiAddress, h.simulatorAddress)
+`)
 	return text.String()
 }
 

@@ -92,7 +92,7 @@ func TestDevRunsTheWholeSystem(t *testing.T) {
 	}
 	key := keyLine.FindStringSubmatch(greeting)
 	if key == nil || !strings.Contains(greeting, `AUTH="Authorization: Bearer $SETTLED_API_KEY"`) ||
-		!strings.Contains(greeting, `curl -s -H "$AUTH" `+addresses["API"]) {
+		!strings.Contains(greeting, `curl -s -H "$AUTH" $SETTLED_API/`) || !strings.Contains(greeting, "SETTLED_API='"+addresses["API"]+"'") {
 		t.Fatalf("no key, or no use of it, in:\n%s", greeting)
 	}
 	api := accesstest.Client(key[1])

@@ -61,6 +61,7 @@ var rooms = map[string]struct {
 	"tasks":      {[]string{"money", "internal"}, "producers import tasks, and must not pull in the system behind it"},
 	"money":      {nil, "amounts depend on nothing of ours, so that everything may depend on them"},
 	"internal":   {nil, "plumbing knows no room, so that every room may use it"},
+	"examples": {nil, "they use the program from outside, as anybody would"},
 	"dashboards": {
 		[]string{
 			"cmd", "intake", "worker", "scheduler", "console", "webhook", "wallet", "refund", "wealth", "settlement", "channel",
