@@ -40,6 +40,16 @@ func readObject(raw []byte, shape any) error {
 	if !utf8.Valid(raw) {
 		return &FieldError{Field: "payload", Problem: "is not valid UTF-8", Allowed: "a JSON object in UTF-8"}
 	}
+	target := reflect.ValueOf(shape).Elem()
+	if scanObject(raw, target) {
+		return nil
+	}
+	target.SetZero()
+	return judgeObject(raw, target)
+}
+
+// judgeObject reads what scanObject does not, and says what is wrong with it.
+func judgeObject(raw []byte, target reflect.Value) error {
 	object, err := parseObject(raw)
 	if err != nil {
 		return err
@@ -47,7 +57,7 @@ func readObject(raw []byte, shape any) error {
 	if err := takeVersion(object); err != nil {
 		return err
 	}
-	return assignObject("", object, reflect.ValueOf(shape).Elem())
+	return assignObject("", object, target)
 }
 
 // Validate refuses a payload whose fields are not allowed, with a *FieldError, and puts it into canonical form.
