@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/settled-dev/settled/intake"
 	"github.com/settled-dev/settled/intake/access"
@@ -27,6 +28,8 @@ type apiFlags struct {
 	Channels string `setting:"SETTLED_CHANNELS" default:"none" placeholder:"DIR" help:"Directory of the channels whose notices are taken, or none (default ${default})."`
 	Rate     int    `setting:"SETTLED_RATE" default:"10000" placeholder:"N" help:"Items a second that one key may ask of this process (default ${default})."`
 	Burst    int    `setting:"SETTLED_BURST" default:"50000" placeholder:"N" help:"Items that one key may ask at once (default ${default})."`
+
+	ringAfter time.Duration // of what is accepted; 0 is the client's own
 }
 
 func (f apiFlags) check() error {
@@ -76,7 +79,7 @@ func (h *host) startAPI(ctx context.Context, flags apiFlags) error {
 		return err
 	}
 	client, err := tasks.NewClient(ctx, h.pool, tasks.NewDoorbell(h.redis), tasks.ClientConfig{Producer: "api", Clock: h.clock,
-		OnRingError: h.ringFailed})
+		RingAfter: flags.ringAfter, OnRingError: h.ringFailed})
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,8 @@ type demoCommand struct {
 // Help is shown below the command's summary.
 func (demoCommand) Help() string {
 	return `Tells one user's story, plays a day at scale with a worker killed and Redis wiped in the middle, sweeps at night, and compares ` +
-		`the books with what the producers recorded. It starts a PostgreSQL, a Redis and workers of its own and removes them at the end. ` +
+		`the books with what the producers recorded. The day's recharges are paid at simulated channels, whose signed notices come twice, late ` +
+		`and out of order, and the books are compared with the channels' record as well. It starts a PostgreSQL, a Redis and workers of its own and removes them at the end. ` +
 		`With DATABASE_URL it makes a database of its own in that server and drops it; with REDIS_URL it uses that Redis if it is empty, ` +
 		`and wipes it. Example:
 
@@ -100,6 +101,12 @@ func (c *demoCommand) play(ctx context.Context, p *Program, config demo.Config) 
 	if config.Seed = c.Seed; config.Seed == 0 {
 		config.Seed = uint64(p.Clock.Now().Unix())
 	}
+	channels, stop, err := startDemoChannels(ctx, p, config, cancel)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	config.Channels = channels
 	config.Mishaps, config.Workers = true, demoWorkers
 	config.StartWorker = func() (demo.Worker, error) { return workers.Start(command) }
 	config.Screen, config.Clock = demo.Screen{Out: p.Stdout, Terminal: isTerminal(p.Stdout)}, p.Clock

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/settled-dev/settled/channel/roster"
+	"github.com/settled-dev/settled/channel/simulate"
 	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/internal/postgres"
 	"github.com/settled-dev/settled/internal/telemetry"
@@ -39,7 +40,8 @@ type host struct {
 	clock       clock.Timer
 	roster      *roster.Roster // nil until a service asks for it
 
-	apiListener net.Listener // nil when it does not listen
+	apiListener net.Listener        // nil when it does not listen
+	simulator   *simulate.Simulator // nil when channels are not simulated
 
 	apiAddress, simulatorAddress, metricsAddress string // "" when not served
 

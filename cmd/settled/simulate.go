@@ -129,6 +129,7 @@ func (h *host) startSimulator(ctx context.Context, address, baseURL string, conf
 	} else if err != nil {
 		return "", err
 	}
+	h.simulator = simulator
 	h.onClose(func() {
 		if err := simulator.Close(); err != nil {
 			h.logger.Error("close simulator", slog.Any("error", err))

@@ -26,6 +26,8 @@ type Ask struct {
 	Contest *Contest     // when only some of several asks can be applied; Fate is then FateApplied
 	Effects []Effect     // of its being applied, by itself and by what follows from it
 	Moves   Moves        // its own transfers, when it is applied
+	// RechargeOrder is of a recharge that its user pays at a channel, whose notice then asks for it. nil: a producer asks.
+	RechargeOrder *tasks.RechargeOrder
 }
 
 // Contest is a number of asks with the same effects that compete for the same money.
@@ -61,6 +63,8 @@ func rewardOf(userID string) string { return string(ledger.UserReward(userID)) }
 func wealthOf(userID, productID string) string { return string(ledger.UserWealth(userID, productID)) }
 
 func payableOf(merchantID string) string { return string(ledger.MerchantPayable(merchantID)) }
+
+func suspenseOf(channel tasks.Source) string { return string(ledger.Suspense(channel)) }
 
 func promotionOf(campaignID string) string { return string(ledger.Promotion(campaignID)) }
 

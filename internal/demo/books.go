@@ -15,8 +15,9 @@ import (
 type Books struct {
 	Requests  map[requestName]Row // of producers; what settled asks of itself is left out
 	Holdings  map[string]int64
-	FollowUps int // requests that settled asked of itself
-	Undecided int // those of them without an outcome
+	Payments  map[paymentName]Paid // that channels told of
+	FollowUps int                  // requests that settled asked of itself
+	Undecided int                  // those of them without an outcome
 	Conflicts int
 }
 
@@ -57,6 +58,14 @@ LEFT JOIN (
 ) t ON t.book = r.book AND t.request_id = r.id
 WHERE NOT r.kind = ANY($1)`
 
+// paymentsSQL reads what channels told of: it is accepted in the name of who opened the order.
+const paymentsSQL = `
+SELECT r.payload->>'channel', r.payload->>'channel_txn_id', count(*), sum((r.payload->>'amount')::numeric * 100)::bigint
+FROM requests r
+JOIN outcomes o ON o.book = r.book AND o.request_id = r.id AND o.result = 'applied'
+WHERE r.producer = $1 AND r.kind IN ('recharge:confirm', 'recharge:suspend')
+GROUP BY 1, 2`
+
 const followUpsSQL = `
 SELECT count(*), count(*) FILTER (WHERE o.request_id IS NULL)
 FROM requests r
@@ -87,11 +96,11 @@ func ReadBooks(ctx context.Context, pool *pgxpool.Pool) (*Books, error) {
 }
 
 func readBooks(ctx context.Context, tx pgx.Tx) (*Books, error) {
-	books := &Books{Requests: map[requestName]Row{}, Holdings: map[string]int64{}}
+	books := &Books{Requests: map[requestName]Row{}, Holdings: map[string]int64{}, Payments: map[paymentName]Paid{}}
 	if _, err := tx.Exec(ctx, readWholeSQL); err != nil {
 		return nil, fmt.Errorf("prepare to read the books: %w", err)
 	}
-	for _, read := range []func(context.Context, pgx.Tx) error{books.readRequests, books.readHoldings, books.count} {
+	for _, read := range []func(context.Context, pgx.Tx) error{books.readRequests, books.readHoldings, books.readPayments, books.count} {
 		if err := read(ctx, tx); err != nil {
 			return nil, fmt.Errorf("read the books: %w", err)
 		}
@@ -128,6 +137,20 @@ func (b *Books) readHoldings(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
+func (b *Books) readPayments(ctx context.Context, tx pgx.Tx) error {
+	rows, err := tx.Query(ctx, paymentsSQL, Checkout)
+	if err != nil {
+		return err
+	}
+	var name paymentName
+	var paid Paid
+	_, err = pgx.ForEachRow(rows, []any{&name.channel, &name.txnID, &paid.Times, &paid.Fen}, func() error {
+		b.Payments[name] = paid
+		return nil
+	})
+	return err
+}
+
 func (b *Books) count(ctx context.Context, tx pgx.Tx) error {
 	if err := tx.QueryRow(ctx, followUpsSQL, internalKinds()).Scan(&b.FollowUps, &b.Undecided); err != nil {
 		return err
@@ -135,11 +158,11 @@ func (b *Books) count(ctx context.Context, tx pgx.Tx) error {
 	return tx.QueryRow(ctx, "SELECT count(*) FROM conflicts").Scan(&b.Conflicts)
 }
 
-// internalKinds are the kinds that only settled asks of itself.
+// internalKinds are the kinds that only settled asks of itself. Suspensions are not of them here: channels bring them.
 func internalKinds() []string {
 	var internal []string
 	for _, kind := range tasks.Kinds() {
-		if kind.Internal() {
+		if kind.Internal() && kind != tasks.RechargeSuspend {
 			internal = append(internal, string(kind))
 		}
 	}

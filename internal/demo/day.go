@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/settled-dev/settled/tasks"
 )
 
 // When mishaps happen, as parts of the day's requests. The worker dies first: what it had in hand waits for the relay, which the
@@ -26,7 +28,7 @@ func (r *run) playMorning(ctx context.Context) error {
 	r.screen.title(fmt.Sprintf("A day: %s users, %s requests", grouped(r.config.Users), grouped(r.config.Requests)))
 	r.plan = NewPlan(PlanConfig{Seed: r.config.Seed, Users: r.config.Users, Requests: r.config.Requests,
 		Date: r.today})
-	r.screen.line("  seed %d; %d producers ask through the Go client; %d worker processes apply", r.config.Seed, producersCount,
+	r.screen.line("  seed %d; %d producers ask through the Go client; %d worker processes apply", r.config.Seed, ProducersCount,
 		len(r.workers))
 	var asks []*Ask
 	for _, scene := range r.plan.Morning {
@@ -43,7 +45,8 @@ func (r *run) playMorning(ctx context.Context) error {
 // playDay plays the plan with many producers, ends a worker and wipes Redis on the way, and waits until all is decided.
 func (r *run) playDay(ctx context.Context) error {
 	requests := r.config.Requests - len(r.plan.Morning)
-	asking := &producers{client: r.client, record: r.record, clock: r.clock, pace: newPace(r.config.Rate), seed: r.config.Seed}
+	asking := &producers{client: r.client, channels: r.config.Channels, record: r.record, clock: r.clock, pace: newPace(r.config.Rate),
+		seed: r.config.Seed}
 	bar := r.screen.begin("asked", requests)
 	defer bar.finish()
 	r.load.start()
@@ -51,6 +54,9 @@ func (r *run) playDay(ctx context.Context) error {
 		return err
 	}
 	bar.finish()
+	if err := r.config.Channels.settle(ctx, r.clock, dayPatience); err != nil {
+		return err
+	}
 	if err := r.drain(ctx); err != nil {
 		return err
 	}
@@ -60,6 +66,9 @@ func (r *run) playDay(ctx context.Context) error {
 		return err
 	}
 	r.screen.line("  decided   %s requests, asked one by one, in %s", grouped(r.dayPace.Decided), seconds(r.dayPace.Took))
+	told := r.config.Channels.told()
+	r.screen.line("  recharged %s times through %d channels, whose signed notices came %s times", grouped(told.payments),
+		len(tasks.Channels()), grouped(told.deliveries))
 	return nil
 }
 

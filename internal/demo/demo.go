@@ -43,8 +43,10 @@ type Config struct {
 	// Workers is how many workers run; StartWorker starts one.
 	Workers     int
 	StartWorker func() (Worker, error)
-	Screen      Screen
-	Clock       clock.Timer
+	// Channels are where users pay recharges. Required.
+	Channels *Channels
+	Screen   Screen
+	Clock    clock.Timer
 }
 
 // Worker is something that applies requests, in this process or another.

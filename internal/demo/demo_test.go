@@ -80,9 +80,16 @@ func playSmall(ctx context.Context, t *testing.T, out io.Writer) error {
 	t.Helper()
 	db, server := pgtest.New(t), redistest.New(t)
 	ledgertest.Audit(t, db)
+	options, err := redis.ParseURL(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ringing := redis.NewClient(options)
+	t.Cleanup(func() { _ = ringing.Close() })
 	return Run(ctx, Config{DatabaseURL: db.URL, RedisURL: server.URL, Users: 200, Requests: 1_000, Enrolled: 600, Seed: 3,
 		Stack: []string{"servers of the test's own"}, Ready: time.Second, Workers: 1,
 		StartWorker: func() (Worker, error) { return startInside(t.Context(), db.URL, server.URL) },
+		Channels:    startChannels(t, db, tasks.NewDoorbell(ringing)),
 		Screen:      Screen{Out: out}, Clock: clock.System})
 }
 

@@ -14,11 +14,19 @@
 //
 // The record's arithmetic is its own; it shares no code with the rules that it judges.
 //
+// # The channels' record
+//
+// The day's recharges are paid at simulated channels, which tell of them by signed notices over HTTP: twice, late, out of order, again
+// after they were acknowledged, and after probes whose signatures are wrong. Some are paid with a fen less than was asked, and belong in
+// suspense. The channels keep a record of their own, with which the books are compared payment by payment. Refunds are answered inside
+// the workers: asking a channel for thousands of them would take longer than a newcomer waits.
+//
 // # Verdict
 //
 //   - lost: a request was answered as accepted and has no row, no outcome that it should have, or another outcome; or somebody has
-//     less than the record says.
-//   - doubled: a request had more than one effect, or an effect that it must not have; or somebody has more than the record says.
+//     less than the record says; or a channel was paid and no request has booked it.
+//   - doubled: a request had more than one effect, or an effect that it must not have; or somebody has more than the record says;
+//     or a channel's payment is booked twice, or was never paid.
 //   - The books balance when the ledger's audit finds nothing.
 //
 // # Concurrency

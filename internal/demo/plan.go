@@ -178,6 +178,14 @@ func (p *planner) recharge(userID string, fen int64) *Ask {
 	return ask
 }
 
+// paidAt makes a recharge one that its user pays at its channel.
+func paidAt(ask *Ask) *Ask {
+	recharge := ask.Payload.(*tasks.Recharge)
+	ask.RechargeOrder = &tasks.RechargeOrder{RechargeID: recharge.RechargeID, UserID: recharge.UserID, Channel: recharge.Channel,
+		Amount: recharge.Amount}
+	return ask
+}
+
 func (p *planner) grant(userID string, fen int64) *Ask {
 	id, campaign := p.id("rw"), fmt.Sprintf("spring%d", p.rng.IntN(campaignCount))
 	ask := &Ask{Key: id, Fate: FateApplied, Payload: &tasks.Reward{RewardID: id, UserID: userID, CampaignID: campaign,
@@ -198,12 +206,15 @@ func (p *planner) transfer(from, to string, fen int64) *Ask {
 func (p *planner) withRepeats(scene Scene) Scene {
 	asks := len(scene)
 	for i := range asks {
+		if _, once := scene[i].Ask.Payload.(*tasks.Suspension); once {
+			continue // its key is known when it is paid
+		}
 		switch turn := scene[i]; {
 		case p.chance(twiceAtOncePerMille):
 			scene[i].Copies = 2
 		case p.chance(againPerMille):
 			scene = append(scene, Turn{Ask: turn.Ask})
-		case p.chance(conflictPerMille):
+		case p.chance(conflictPerMille) && turn.Ask.RechargeOrder == nil:
 			if other := otherContent(turn.Ask.Payload); other != nil {
 				scene = append(scene, Turn{Ask: turn.Ask, Other: other})
 			}

@@ -78,7 +78,7 @@ func TestPlanHoldsEverythingThatADayCanBring(t *testing.T) {
 	fates, reasons := map[Fate]int{}, map[tasks.Reason]int{}
 	keys := map[requestName]*Ask{}
 	contests := map[*Contest]int{}
-	var atOnce, again, conflicts int
+	var atOnce, again, conflicts, paid, wrong int
 	for _, turn := range turns(smallPlan(7)) {
 		ask := turn.Ask
 		if known := keys[ask.name()]; known != nil && known != ask {
@@ -92,6 +92,11 @@ func TestPlanHoldsEverythingThatADayCanBring(t *testing.T) {
 			if keys[ask.name()] == nil {
 				t.Fatalf("%s is asked with other content before it is asked itself", ask.name())
 			}
+		}
+		if _, suspended := ask.Payload.(*tasks.Suspension); suspended {
+			wrong++
+		} else if ask.RechargeOrder != nil {
+			paid++
 		}
 		if turn.copies() > 1 {
 			atOnce++
@@ -113,6 +118,9 @@ func TestPlanHoldsEverythingThatADayCanBring(t *testing.T) {
 		if reasons[reason] == 0 {
 			t.Errorf("nothing is to be rejected for %s", reason)
 		}
+	}
+	if paid == 0 || wrong == 0 {
+		t.Errorf("%d recharges are paid at a channel, and %d with a wrong amount: want some of each", paid, wrong)
 	}
 	if fates[FateParked] == 0 || len(contests) == 0 || atOnce == 0 || again == 0 || conflicts == 0 {
 		t.Errorf("%d parked, %d contests, %d at once, %d again, %d conflicts: want some of each", fates[FateParked], len(contests), atOnce,

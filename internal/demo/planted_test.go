@@ -43,33 +43,42 @@ func applyPending(t *testing.T, books *ledgertest.Books) {
 }
 
 // playedDay is a small day on books of the test's own, all of it decided.
-func playedDay(t *testing.T) (*Record, *ledgertest.Books) {
+func playedDay(t *testing.T) (*producers, *ledgertest.Books) {
 	t.Helper()
 	books := ledgertest.Open(t)
 	plan := NewPlan(PlanConfig{Seed: 11, Users: 50, Requests: 600, Date: date})
-	asking := &producers{client: books.Client, record: NewRecord(), clock: clock.System}
+	channels := startChannels(t, books.DB, nil)
+	asking := &producers{client: books.Client, channels: channels, record: NewRecord(), clock: clock.System}
 	for _, scenes := range [][]Scene{plan.Morning, plan.Day} {
 		if err := asking.play(t.Context(), scenes); err != nil {
 			t.Fatal(err)
 		}
+		if err := channels.settle(t.Context(), clock.System, dayPatience); err != nil {
+			t.Fatal(err)
+		}
 		applyPending(t, books)
 	}
-	return asking.record, books
+	return asking, books
+}
+
+// judge compares what was asked, and what channels have told of, with the books.
+func (p *producers) judge(books *Books) *Verdict {
+	return Judge(p.record, p.channels.Simulator.Record(), books)
 }
 
 // Each theft is planted by the owner of the database, who may do what the service's role may not, and taken back afterwards.
 func TestWhatIsPlantedInTheBooksIsFound(t *testing.T) {
 	t.Parallel()
-	record, books := playedDay(t)
+	asked, books := playedDay(t)
 	read, err := ReadBooks(t.Context(), books.DB.Pool)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v := Judge(record, read); !v.OK() {
+	if v := asked.judge(read); !v.OK() {
 		t.Fatalf("before anything is planted: lost %q, doubled %q", v.Lost, v.Doubled)
 	}
 	for _, c := range planted {
-		found := judgePlanted(t, record, books, c.sql)
+		found := judgePlanted(t, asked, books, c.sql)
 		if !strings.Contains(strings.Join(found.Lost, "\n"), c.lost) || !strings.Contains(strings.Join(found.Doubled, "\n"), c.doubled) ||
 			found.OK() {
 			t.Errorf("%s: lost %q, doubled %q, want %q and %q among them", c.name, found.Lost, found.Doubled, c.lost, c.doubled)
@@ -140,7 +149,7 @@ var planted = []struct {
 }
 
 // judgePlanted judges books to which the owner has done something, which is then taken back.
-func judgePlanted(t *testing.T, record *Record, books *ledgertest.Books, sql string) *Verdict {
+func judgePlanted(t *testing.T, asked *producers, books *ledgertest.Books, sql string) *Verdict {
 	t.Helper()
 	ctx := t.Context()
 	tx, err := books.DB.Owner.Begin(ctx)
@@ -168,5 +177,5 @@ func judgePlanted(t *testing.T, record *Record, books *ledgertest.Books, sql str
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Judge(record, read)
+	return asked.judge(read)
 }

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// producersCount is how many goroutines ask at once: an order system's few processes with some requests under way in each.
-	producersCount = 64
+	// ProducersCount is how many goroutines ask at once in the day: an order system's few processes with some requests under way in each.
+	ProducersCount = 64
 	// handMax is how many scenes a producer has begun and not finished, so that the turns of one are apart in time.
 	handMax = 12
 	// askAgainAfter is the pause before an ask without an answer is repeated.
@@ -22,11 +22,12 @@ const (
 
 // producers ask what a plan says through one client, and record the answers.
 type producers struct {
-	client *tasks.Client
-	record *Record
-	clock  clock.Timer
-	pace   *pace
-	seed   uint64
+	client   *tasks.Client
+	channels *Channels // where recharges are paid; it may be nil where there are none to pay
+	record   *Record
+	clock    clock.Timer
+	pace     *pace
+	seed     uint64
 }
 
 // play plays scenes until all are over or ctx ends.
@@ -37,7 +38,7 @@ func (p *producers) play(ctx context.Context, scenes []Scene) error {
 	}
 	close(left)
 	var running sync.WaitGroup
-	for i := range min(producersCount, max(1, len(scenes)/4)) {
+	for i := range min(ProducersCount, max(1, len(scenes)/4)) {
 		rng := rand.New(rand.NewPCG(p.seed, uint64(i)+100))
 		running.Go(func() { p.playHand(ctx, left, rng) })
 	}
@@ -81,14 +82,10 @@ func (p *producers) take(ctx context.Context, turn Turn) {
 
 // ask asks until the answer is known: asking again is safe, because the key is the same.
 func (p *producers) ask(ctx context.Context, turn Turn) {
-	payload, other := turn.Ask.Payload, turn.Other != nil
-	if other {
-		payload = turn.Other
-	}
 	for p.pace.wait(ctx, p.clock) {
-		receipt, err := p.client.Enqueue(ctx, payload)
+		receipt, err := p.put(ctx, turn)
 		if isAnswer(err) {
-			p.record.Answer(turn.Ask, other, receipt, err)
+			p.record.Answer(turn.Ask, turn.Other != nil, receipt, err)
 			return
 		}
 		p.record.Unknown(turn.Ask)
@@ -96,6 +93,18 @@ func (p *producers) ask(ctx context.Context, turn Turn) {
 		case <-p.clock.After(askAgainAfter):
 		case <-ctx.Done():
 		}
+	}
+}
+
+// put asks once: a producer itself, or the channel at which a user pays.
+func (p *producers) put(ctx context.Context, turn Turn) (tasks.Receipt, error) {
+	switch {
+	case turn.Other != nil:
+		return p.client.Enqueue(ctx, turn.Other)
+	case turn.Ask.RechargeOrder != nil:
+		return p.channels.pay(ctx, turn.Ask)
+	default:
+		return p.client.Enqueue(ctx, turn.Ask.Payload)
 	}
 }
 
@@ -124,7 +133,7 @@ func (p *producers) askMany(ctx context.Context, asks []*Ask) error {
 	}
 }
 
-// isAnswer says that what Enqueue returned is known to be so.
+// isAnswer says that what put returned is known to be so.
 func isAnswer(err error) bool {
 	var conflict *tasks.ConflictError
 	var refused *tasks.FieldError

@@ -39,6 +39,7 @@ func (r *run) printCounts(c Counts) {
 	if c.Found.Undecided > 0 {
 		row("    undecided", 0, c.Found.Undecided)
 	}
+	row("payments at channels, by theirs", c.Payments, len(c.Books.Payments))
 	r.screen.line("  %-34s %11s %11s", "follow-ups by settled itself", "", grouped(c.Books.FollowUps))
 }
 
@@ -104,7 +105,7 @@ func (r *run) judge(ctx context.Context) error {
 		auditing.Wait()
 		return err
 	}
-	verdict := Judge(r.record, books)
+	verdict := Judge(r.record, r.config.Channels.Simulator.Record(), books)
 	if auditing.Wait(); auditErr != nil {
 		return auditErr
 	}

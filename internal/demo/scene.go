@@ -44,6 +44,7 @@ var scenes = []struct {
 	{5, (*planner).ghostSend},
 	{40, (*planner).reward},
 	{40, (*planner).topUp},
+	{10, (*planner).wrongTopUp},
 	{10, (*planner).usedTopUp},
 }
 
@@ -391,8 +392,21 @@ func (p *planner) ghostSend() Scene {
 
 func (p *planner) reward() Scene { return Scene{{Ask: p.grant(p.anyone().id, p.between(10, 5_00))}} }
 
+// topUp is paid at a channel, which tells of it.
 func (p *planner) topUp() Scene {
-	return Scene{{Ask: p.recharge(p.anyone().id, p.between(10_00, 300_00))}}
+	return Scene{{Ask: paidAt(p.recharge(p.anyone().id, p.between(10_00, 300_00)))}}
+}
+
+// wrongTopUp is paid with a fen less than its order asks for: nobody gets it, and a person decides.
+func (p *planner) wrongTopUp() Scene {
+	asked := paidAt(p.recharge(p.anyone().id, p.between(10_00, 300_00)))
+	recharge := asked.Payload.(*tasks.Recharge)
+	fen := recharge.Amount.Fen() - 1
+	ask := &Ask{Key: string(recharge.Channel) + "/" + recharge.ChannelTxnID, Fate: FateApplied, RechargeOrder: asked.RechargeOrder,
+		Payload: &tasks.Suspension{Channel: recharge.Channel, ChannelTxnID: recharge.ChannelTxnID, OutTradeNo: recharge.RechargeID,
+			Amount: money.FromFen(fen), Cause: tasks.WrongAmount, OccurredAt: recharge.OccurredAt}}
+	ask.move(channelHolder(recharge.Channel), suspenseOf(recharge.Channel), fen)
+	return Scene{{Ask: ask}}
 }
 
 // usedTopUp confirms a payment of the morning a second time, under a number of its own.

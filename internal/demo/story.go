@@ -44,6 +44,7 @@ func (s *story) steps() []step {
 	o := &order{id: "order-1", userID: lin, merchantID: "bookshop", legs: []leg{{tasks.SourceCash, 80_00}, {tasks.SourceWeChat, 20_00}}}
 	recharge := &Ask{Key: "recharge-1", Fate: FateApplied, Payload: &tasks.Recharge{RechargeID: "recharge-1", UserID: lin,
 		Channel: tasks.SourceUnionPay, ChannelTxnID: "up-1", Amount: money.FromFen(100_00), OccurredAt: s.at(9)}}
+	paidAt(recharge)
 	recharge.move(channelHolder(tasks.SourceUnionPay), cashOf(lin), 100_00)
 	reward := &Ask{Key: "reward-1", Fate: FateApplied, Payload: &tasks.Reward{RewardID: "reward-1", UserID: lin, CampaignID: "welcome",
 		Amount: money.FromFen(5_00), OccurredAt: s.at(14)}}
@@ -56,7 +57,7 @@ func (s *story) steps() []step {
 	tooMuch := o.refund("return-2", 80_00, s.at(13)).rejected(tasks.ExceedsRefundable)
 	enrolment := enrol("enrolment-1", lin, 10_00, s.at(18))
 	return []step{
-		{sentence: "Lin recharges 100.00 from her bank card.", ask: recharge},
+		{sentence: "Lin recharges 100.00 from her bank card; UnionPay's signed notice says so.", ask: recharge},
 		{sentence: "She buys a book for 100.00: 80.00 by balance, 20.00 by WeChat Pay.", ask: o.payment(s.at(10))},
 		{sentence: "She returns part of it, 30.00: each way of paying gets its share; WeChat Pay answers.", ask: back,
 			follows: []requestName{answer}},
@@ -99,8 +100,11 @@ func (r *run) tellStory(ctx context.Context) error {
 // tell plays one step and writes what became of it.
 func (r *run) tell(ctx context.Context, step step) error {
 	r.told++
-	asked := &producers{client: r.client, record: r.record, clock: r.clock}
+	asked := &producers{client: r.client, channels: r.config.Channels, record: r.record, clock: r.clock}
 	asked.ask(ctx, Turn{Ask: step.ask})
+	if err := r.config.Channels.settle(ctx, r.clock, storyPatience); err != nil {
+		return err
+	}
 	if err := untilDecided(ctx, r.pool, r.clock, storyPoll, storyPatience, nil); err != nil {
 		return fmt.Errorf("tell the story: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/settled-dev/settled/channel/simulate"
 	"github.com/settled-dev/settled/money"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -21,6 +22,7 @@ type Counts struct {
 	Accepted int // rows in the books
 	Expected Outcomes
 	Found    Outcomes
+	Payments int // in the channels' record
 	Books    *Books
 }
 
@@ -49,12 +51,13 @@ func (v *Verdict) doubled(format string, args ...any) {
 	v.Doubled = append(v.Doubled, fmt.Sprintf(format, args...))
 }
 
-// Judge compares the record with the books. Everything that was accepted must have been decided, or be parked.
-func Judge(record *Record, books *Books) *Verdict {
+// Judge compares the producers' record and the channels' with the books. Everything that was accepted must have been decided, or be parked.
+func Judge(record *Record, channels []simulate.Entry, books *Books) *Verdict {
 	v := &Verdict{Counts: Counts{Tally: record.Tally(), Accepted: len(books.Requests), Books: books}}
 	v.Counts.Expected.Rejected, v.Counts.Found.Rejected = map[tasks.Reason]int{}, map[tasks.Reason]int{}
 	v.judgeRequests(record, books)
 	v.judgeHoldings(record.Holdings(), books.Holdings)
+	v.judgeChannels(channels, books)
 	if books.Undecided > 0 {
 		v.lost("%d follow-ups have no outcome", books.Undecided)
 	}

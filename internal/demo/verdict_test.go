@@ -26,7 +26,7 @@ var rewardName = requestName{tasks.RewardGrant, "rw1"}
 func TestBooksThatAgreeWithTheRecordHaveNoFindings(t *testing.T) {
 	t.Parallel()
 	record, books := oneReward()
-	if v := Judge(record, books); !v.OK() {
+	if v := Judge(record, nil, books); !v.OK() {
 		t.Errorf("lost %q, doubled %q, want nothing", v.Lost, v.Doubled)
 	}
 }
@@ -123,7 +123,7 @@ func TestEachWayToDifferFromTheRecordIsFound(t *testing.T) {
 			t.Parallel()
 			record, books := oneReward()
 			c.change(record, books)
-			v := Judge(record, books)
+			v := Judge(record, nil, books)
 			if v.OK() {
 				t.Fatal("nothing is found")
 			}
@@ -165,7 +165,7 @@ func TestOfACompetitionAsManyWinAsTheMoneyIsEnoughFor(t *testing.T) {
 		2: {},
 		3: {doubled: "refunds of or1: 3 are applied, the money is enough for 2"},
 	} {
-		v := Judge(contested(applied))
+		v := judgeBare(contested(applied))
 		if !strings.Contains(strings.Join(v.Lost, "\n"), want.lost) || !strings.Contains(strings.Join(v.Doubled, "\n"), want.doubled) {
 			t.Errorf("%d applied: lost %q, doubled %q, want %+v", applied, v.Lost, v.Doubled, want)
 		}
@@ -174,3 +174,6 @@ func TestOfACompetitionAsManyWinAsTheMoneyIsEnoughFor(t *testing.T) {
 		}
 	}
 }
+
+// judgeBare judges where no channel has a record.
+func judgeBare(record *Record, books *Books) *Verdict { return Judge(record, nil, books) }
