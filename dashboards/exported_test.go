@@ -2,6 +2,8 @@ package dashboards_test
 
 import (
 	"fmt"
+	"log/slog"
+	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/roster"
 	"github.com/settled-dev/settled/intake"
 	"github.com/settled-dev/settled/intake/notice"
 	"github.com/settled-dev/settled/internal/clock"
@@ -98,6 +101,11 @@ func everything(t *testing.T) exported {
 	}
 	intake.NewAPI(intake.Config{Client: producer, Reader: ledger.NewReader(db.Pool), Registerer: e})
 	notice.NewHandler(notice.Config{Pool: db.Pool, Client: producer, Registerer: e})
+	channels, err := roster.Open(t.TempDir(), http.DefaultClient, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.MustRegister(channels)
 	webhook.NewCourier(webhook.Config{Pool: db.Pool, Registerer: e})
 	audits := telemetry.NewAuditMetrics(e, clock.System)
 	audits.Finished([]telemetry.Finding{{Invariant: "I1", OK: true}}, 0)

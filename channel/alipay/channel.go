@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/internal/clock"
@@ -34,6 +35,17 @@ func (c *Channel) WithClock(clock clock.Clock) *Channel {
 	other := *c
 	other.clock = clock
 	return &other
+}
+
+// CertificateExpiry is when the last of Alipay's certificates ends; false when there is none, because bare keys have no end.
+func (c *Channel) CertificateExpiry() (time.Time, bool) {
+	var last time.Time
+	for _, key := range c.keys {
+		if key.serial != "" && key.notAfter.After(last) {
+			last = key.notAfter
+		}
+	}
+	return last, !last.IsZero()
 }
 
 // String names the app and the seller and shows no key.

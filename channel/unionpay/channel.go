@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/internal/clock"
@@ -32,6 +33,21 @@ func (c *Channel) WithClock(clock clock.Clock) *Channel {
 	other := *c
 	other.clock = clock
 	return &other
+}
+
+// CertificateExpiry is when the last of the issuers ends whose certificates sign for UnionPay. Those themselves come with each message.
+func (c *Channel) CertificateExpiry() (time.Time, bool) {
+	var last time.Time
+	for _, issuer := range c.signers.middles {
+		ends := issuer.certificate.NotAfter
+		if issuer.root.NotAfter.Before(ends) {
+			ends = issuer.root.NotAfter
+		}
+		if ends.After(last) {
+			last = ends
+		}
+	}
+	return last, !last.IsZero()
 }
 
 // String names the merchant and shows no key.

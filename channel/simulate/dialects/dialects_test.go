@@ -386,6 +386,23 @@ func TestRestoredKeysAreTheSame(t *testing.T) {
 	})
 }
 
+// Bare keys have no end; digital RMB's bank uses nothing else.
+func TestPortsKnowWhenTheirCertificatesEnd(t *testing.T) {
+	t.Parallel()
+	forEach(t, simulate.Faults{}, func(t *testing.T, w *town) {
+		port, knows := w.merchant.port.(interface{ CertificateExpiry() (time.Time, bool) })
+		if !knows {
+			if w.source != tasks.SourceECNY {
+				t.Error("it does not know")
+			}
+			return
+		}
+		if at, ends := port.CertificateExpiry(); !ends || at.Before(clock.System.Now().AddDate(1, 0, 0)) {
+			t.Errorf("they end at %s, %v", at, ends)
+		}
+	})
+}
+
 func paidNotice(source tasks.Source, order, txnID string, fen int64) channel.Notice {
 	return channel.Notice{Channel: source, Event: channel.EventPaid, OutTradeNo: order, ChannelTxnID: txnID, Amount: money.FromFen(fen),
 		OccurredAt: clock.System.Now().UTC().Truncate(time.Second)}
