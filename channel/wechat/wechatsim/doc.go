@@ -7,7 +7,7 @@
 // WeChat Pay signs with a platform certificate or, for merchants that have changed over, with a public key; SignWith switches, and a
 // merchant that loads MerchantSettings has both. An answer is signed with the key that the request's Wechatpay-Serial names, if
 // it is one of them. Rotate makes new keys of either kind: settings written before do not have them, settings written after have old and
-// new.
+// new. Keys gives all of them out to be kept, and Restore makes the same channel of them.
 //
 // # Answers
 //
