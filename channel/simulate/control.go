@@ -23,7 +23,10 @@ const controlBytesMax = 64 << 10
 //	GET  /healthz           200
 //
 // Control asks nobody who he is: serve it to oneself only. Wrong input answers 422 with the field and what is allowed.
-func (s *Simulator) Handler() http.Handler {
+func (s *Simulator) Handler() http.Handler { return s.handler }
+
+// newHandler makes the handler, once: a dialect's notices may ask the desk that its interfaces were given.
+func (s *Simulator) newHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /pay", s.servePay)
 	mux.HandleFunc("GET /record", s.serveRecord)

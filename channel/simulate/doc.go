@@ -29,8 +29,8 @@
 //   - S2 A payment's refunds that have not failed never exceed it. A refund's number belongs to one payment and one amount.
 //   - S3 How and when a refund ends is decided when it is taken, and in the journal: it never changes its end, nor the time of it.
 //   - S4 A notice is sent at least once, unless the channel has none of its kind, and until the merchant acknowledges it or the channel's
-//     last pause is over. A merchant may see one again after it has acknowledged it: the acknowledgement may be lost in a crash, or on
-//     request.
+//     last pause is over; a new start counts the pauses from the first. A merchant may see a notice again after it has acknowledged it:
+//     the acknowledgement may be lost in a crash, or on request.
 //   - S5 Keys outlive the process, and what merchants get of them is written again at each start and rotation.
 //
 // # Files

@@ -180,7 +180,6 @@ func openStreet(t *testing.T, m *merchant, clock *clock.Manual, dir string, chan
 		}
 	})
 	t.Cleanup(stop)
-	s.Handler() // hands the desk to the channel's interfaces
 	return &street{Simulator: s, merchant: m, clock: clock, dir: dir, plain: p, desk: p.desk, stop: stop}
 }
 

@@ -52,6 +52,7 @@ type Simulator struct {
 	journal *journal
 	desks   map[tasks.Source]*desk
 	courier *courier
+	handler http.Handler
 	turning sync.Mutex // held while keys rotate
 }
 
@@ -103,6 +104,7 @@ func Open(config Config) (_ *Simulator, err error) {
 	if err := s.openDialects(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open simulator: %w", err), s.Close())
 	}
+	s.handler = s.newHandler()
 	s.resume()
 	return s, nil
 }
