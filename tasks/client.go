@@ -121,7 +121,8 @@ func (c *Client) Books() int { return c.books }
 
 // Enqueue accepts one request and rings. It returns after the commit; the ring follows on its own. The same payload may be
 // enqueued again and at the same time: one is accepted, the others are replays with the stored outcome. It returns a *FieldError,
-// a *ConflictError, or an error that leaves the acceptance unknown.
+// a *ConflictError, or an error that leaves the acceptance unknown. When ctx has a deadline it returns by then; the payload may be read
+// after that, and must not be changed.
 func (c *Client) Enqueue(ctx context.Context, payload Payload) (Receipt, error) {
 	request, err := c.Prepare(ctx, payload)
 	if err != nil {

@@ -523,6 +523,31 @@ func TestCallerWhoGivesUpDuringTheCommitLearnsWhatCameOfIt(t *testing.T) {
 	d.expectStored(t, 1)
 }
 
+// A PostgreSQL that takes a statement and says nothing is one that is away: its producers are to be told so in time.
+func TestCallerWhoseTimeIsUpDuringTheCommitIsNotKept(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, nil, tasks.ClientConfig{})
+	holder := d.held(t, "busy")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	returned := make(chan error, 1)
+	go func() {
+		_, err := d.client.Enqueue(ctx, reward("busy", "u1", "1.00"))
+		returned <- err
+	}()
+	d.blocked(t, 1)
+	cancel(context.DeadlineExceeded)
+	if err := <-returned; !errors.Is(err, context.DeadlineExceeded) { // while the key is still held
+		t.Errorf("%v", err)
+	}
+	if err := holder.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := d.client.Enqueue(t.Context(), reward("busy", "u1", "1.00")); err != nil || again.Key != "busy" {
+		t.Errorf("asked again: %+v, %v", again, err)
+	}
+	d.expectStored(t, 1)
+}
+
 func TestClosedClientFinishesWhatItHasAndTakesNoMore(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, nil, tasks.ClientConfig{})

@@ -3,6 +3,7 @@ package tasks
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -49,8 +50,8 @@ func startGroupAccept(ctx context.Context, pool *pgxpool.Pool, config ClientConf
 	return g
 }
 
-// accept waits for the commit of a batch that holds the request. When ctx ends first, a request that is still waiting is withdrawn
-// and one that is being committed is waited for.
+// accept waits for the commit of a batch that holds the request. When ctx ends first, a request that is still waiting is withdrawn.
+// One that is being committed is waited for, unless the caller's time is up: who has promised an answer by then cannot wait for it.
 func (g *groupAccept) accept(ctx context.Context, request Request) (Receipt, error) {
 	a := &acceptance{request: request, done: make(chan struct{})}
 	g.mu.Lock()
@@ -66,6 +67,9 @@ func (g *groupAccept) accept(ctx context.Context, request Request) (Receipt, err
 	case <-ctx.Done():
 		if g.withdraw(a) {
 			return Receipt{}, context.Cause(ctx)
+		}
+		if err := context.Cause(ctx); errors.Is(err, context.DeadlineExceeded) {
+			return Receipt{}, fmt.Errorf("wait for a commit: %w", err)
 		}
 		<-a.done
 	}
@@ -141,8 +145,9 @@ func (g *groupAccept) take(rest time.Duration) []*acceptance {
 	return batch
 }
 
-// storeTimeout bounds an insert whose callers may have left: PostgreSQL is not answering when it takes longer.
-const storeTimeout = 30 * time.Second
+// storeTimeout bounds an insert whose callers may have left: PostgreSQL is not answering when it takes longer. Those who come later
+// wait for it, and it ends after its connection has died without a word.
+const storeTimeout = 10 * time.Second
 
 // commit stores a batch. A batch whose content PostgreSQL refuses is tried one by one, so that a request answers only for itself.
 // Any other failure is everybody's: asking again is safe.
