@@ -27,6 +27,23 @@ func permutations(n int) [][]int {
 	return all
 }
 
+// applyInOrder applies requests in an order of their places, in one batch or in one each, and then what that made due.
+func applyInOrder(t *testing.T, b *ledgertest.Books, receipts []tasks.Receipt, order []int, together bool) {
+	t.Helper()
+	var asked []tasks.Receipt
+	for _, place := range order {
+		asked = append(asked, receipts[place])
+	}
+	if together {
+		b.Apply(t, asked...)
+	} else {
+		for _, receipt := range asked {
+			b.Apply(t, receipt)
+		}
+	}
+	b.Settle(t)
+}
+
 // T3: whatever comes first, and whether together or one by one, the end is the same.
 func TestRefundAndPaymentConvergeInEveryOrder(t *testing.T) {
 	t.Parallel()
@@ -40,18 +57,7 @@ func TestRefundAndPaymentConvergeInEveryOrder(t *testing.T) {
 			payment.MerchantID = "m" + name
 			receipts := b.Accept(t, payment, ledgertest.Refund("a"+name, orderID, user, "15.00"),
 				ledgertest.Refund("b"+name, orderID, user, "25.00"), ledgertest.Refund("c"+name, orderID, user, "0.01"))
-			var asked []tasks.Receipt
-			for _, place := range order {
-				asked = append(asked, receipts[place])
-			}
-			if together {
-				b.Apply(t, asked...)
-			} else {
-				for _, receipt := range asked {
-					b.Apply(t, receipt)
-				}
-			}
-			b.Settle(t)
+			applyInOrder(t, b, receipts, order, together)
 			// The last of the three refunds finds one of them too many; which one, the order decides.
 			refused, refunded := 0, 0
 			for _, answer := range b.Apply(t, receipts[1:]...) {
@@ -184,18 +190,7 @@ func TestRefundOfARejectedPaymentIsRejectedInEveryOrder(t *testing.T) {
 			name := fmt.Sprintf("%d-%t", i, together)
 			receipts := b.Accept(t, ledgertest.Payment("o"+name, "u"+name, ledgertest.Leg(tasks.SourceCash, "10.00")),
 				ledgertest.Refund("a"+name, "o"+name, "u"+name, "4.00"), ledgertest.Refund("b"+name, "o"+name, "u"+name, "6.00"))
-			var asked []tasks.Receipt
-			for _, place := range order {
-				asked = append(asked, receipts[place])
-			}
-			if together {
-				b.Apply(t, asked...)
-			} else {
-				for _, receipt := range asked {
-					b.Apply(t, receipt)
-				}
-			}
-			b.Settle(t)
+			applyInOrder(t, b, receipts, order, together)
 			answers := b.Apply(t, receipts...)
 			ledgertest.RejectedFor(t, answers[0], tasks.NoAccount)
 			ledgertest.RejectedFor(t, answers[1], tasks.PaymentRejected)
