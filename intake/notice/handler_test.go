@@ -160,7 +160,7 @@ func TestChannelComesAgainWhenPostgresIsTooSlow(t *testing.T) {
 	ctx, givesUp := context.WithCancel(t.Context())
 	answered := make(chan int, 1)
 	go func() { answered <- d.send(ctx, "wechat", nil, said).Code }()
-	for d.count(t, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'pending'::regclass") == 0 {
+	for d.count(t, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 0 {
 		if len(answered) > 0 {
 			t.Fatal("answered before anything waits")
 		}
