@@ -31,8 +31,9 @@
 // # Limits
 //
 // No API key is asked for: the signature proves the channel, and nothing is looked up before it is verified. A body of more than
-// BodyBytesMax, a slow one, and more than noticesMax notices at a time are turned away. Channels wait 5 to 10 seconds for an answer:
-// after answerWithin they are told to come again, while what is under way may still be committed, which the next delivery finds.
+// BodyBytesMax, a slow one, and more than noticesMax notices at a time are turned away; who is still sending what fits in usualBytes is
+// not one of these. Channels wait 5 to 10 seconds for an answer: after answerWithin they are told to come again, while what is under way
+// may still be committed, which the next delivery finds.
 //
 // # Failures
 //

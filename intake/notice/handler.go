@@ -27,6 +27,9 @@ const (
 	// noticesMax is how many notices are under way at once, each with a body of up to BodyBytesMax. At some milliseconds a notice it
 	// is far more than channels send.
 	noticesMax = 256
+	// usualBytes is what almost every notice fits in. So much is read before a notice is counted as under way: who sends slowly keeps
+	// nobody out, and holds no more memory than what he has sent.
+	usualBytes = 16 << 10
 )
 
 // Ports are the channels as configured now. A channel/roster.Roster is one.
@@ -113,15 +116,9 @@ func refuseChannel(w http.ResponseWriter) {
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, source tasks.Source, port channel.Port) (result, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), answerWithin)
 	defer cancel()
-	select {
-	case h.slots <- struct{}{}:
-	case <-ctx.Done():
-		return resultUnavailable, fmt.Errorf("wait for other notices: %w", context.Cause(ctx))
-	}
-	body, err := readBody(w, r)
+	body, err := h.enter(ctx, w, r)
 	if err != nil {
-		<-h.slots
-		return resultMalformed, fmt.Errorf("%w: body: %w", channel.ErrMalformed, err)
+		return resultOf(err), err
 	}
 	type taken struct {
 		became  result
@@ -141,13 +138,29 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, source tasks.So
 	}
 }
 
-// readBody reads the raw bytes, as they were signed. A sender who is slower than the channel would wait is cut off.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// enter reads the raw bytes, as they were signed, and takes a slot, which the caller gives back. A sender who is slower than the channel
+// would wait is cut off.
+func (h *Handler) enter(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	connection := http.NewResponseController(w)
 	// A server's connection knows the system's time only. One that knows no deadlines has its own.
 	_ = connection.SetReadDeadline(clock.System.Now().Add(answerWithin))
 	defer func() { _ = connection.SetReadDeadline(time.Time{}) }()
-	return io.ReadAll(http.MaxBytesReader(w, r.Body, BodyBytesMax))
+	raw := http.MaxBytesReader(w, r.Body, BodyBytesMax)
+	body, err := io.ReadAll(io.LimitReader(raw, usualBytes))
+	if err != nil {
+		return nil, fmt.Errorf("%w: body: %w", channel.ErrMalformed, err)
+	}
+	select {
+	case h.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for other notices: %w", context.Cause(ctx))
+	}
+	rest, err := io.ReadAll(raw)
+	if err != nil {
+		<-h.slots
+		return nil, fmt.Errorf("%w: body: %w", channel.ErrMalformed, err)
+	}
+	return append(body, rest...), nil
 }
 
 // take verifies a notice and accepts what it says. It never panics.

@@ -8,7 +8,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -65,6 +67,40 @@ func TestMessageThatIsNoNoticeIsNeverAcknowledged(t *testing.T) {
 	if answer := d.send(t.Context(), "wechat", nil, largest); answer.Code != http.StatusOK {
 		t.Errorf("a body that is just small enough: answered %d", answer.Code)
 	}
+}
+
+// slow is a body of which nothing comes until it is cut off.
+type slow struct{ begun, cut chan struct{} }
+
+// Read implements io.Reader.
+func (s slow) Read([]byte) (int, error) {
+	s.begun <- struct{}{}
+	<-s.cut
+	return 0, os.ErrDeadlineExceeded
+}
+
+// Anybody can open connections and say nothing on them.
+func TestSlowSendersKeepNoNoticeOut(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	order := d.order(t, "rc1", "u1")
+	sender := slow{begun: make(chan struct{}), cut: make(chan struct{})}
+	var sending sync.WaitGroup
+	for range notice.NoticesMax {
+		sending.Go(func() {
+			if answer := d.send(t.Context(), "wechat", nil, sender); answer.Code != http.StatusServiceUnavailable {
+				t.Errorf("a body that never came: answered %d", answer.Code)
+			}
+		})
+	}
+	for range notice.NoticesMax {
+		<-sender.begun
+	}
+	d.done(t, paid(order, "t1"))
+	close(sender.cut)
+	sending.Wait()
+	d.expectCounted(t, map[string]int{"confirmed": 1, "malformed": notice.NoticesMax})
+	d.expect(t, map[ledger.AccountName]string{cash: "100.00"})
 }
 
 // broken panics where it is told to.
