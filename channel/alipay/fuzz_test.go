@@ -2,7 +2,6 @@ package alipay_test
 
 import (
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/channel/alipay"
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -51,7 +51,7 @@ func FuzzReadSignedNotice(f *testing.F) {
 	p := thePlatform()
 	c := p.load(f, nil)
 	for _, fields := range []map[string]string{payment(), refunded(), closed(), with(payment(), "trade_status", "TRADE_FINISHED")} {
-		f.Add(string(encode(fields)))
+		f.Add(string(channeltest.Form(fields)))
 	}
 	f.Add("subject=%26total_amount%3D1.00&sign_type=RSA2")
 	f.Fuzz(func(t *testing.T, body string) {
@@ -76,11 +76,9 @@ func FuzzReadSignedNotice(f *testing.F) {
 func checkNotice(t *testing.T, c *alipay.Channel, notice channel.Notice, err error) {
 	t.Helper()
 	if err != nil {
-		if notice != (channel.Notice{}) {
-			t.Errorf("refused with %v, and read %+v", err, notice)
-		}
-		if reply := c.Reply(err, noon); reply.Status < 400 || string(reply.Body) != "fail" {
-			t.Errorf("%v is answered with %d %s", err, reply.Status, reply.Body)
+		channeltest.CheckRefusal(t, c, notice, err, noon)
+		if reply := c.Reply(err, noon); string(reply.Body) != "fail" {
+			t.Errorf("%v is answered with %s", err, reply.Body)
 		}
 		return
 	}
@@ -91,16 +89,6 @@ func checkNotice(t *testing.T, c *alipay.Channel, notice channel.Notice, err err
 		refund != (notice.Refund == channel.RefundAnswer{State: channel.RefundSucceeded}) {
 		t.Errorf("read %+v", notice)
 	}
-}
-
-// answering is a transport that has one answer for every request.
-type answering struct {
-	status int
-	body   string
-}
-
-func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: a.status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(a.body)), Request: r}, nil
 }
 
 // FuzzReadAnswer hears bytes that anyone could send, and nodes that Alipay has signed, whatever they say.
@@ -126,7 +114,7 @@ func FuzzReadAnswer(f *testing.F) {
 		} {
 			whole := `{"` + method + `":` + text + `,"sign":"` + signature(t, p.newer, text) + `"}`
 			for body, genuine := range map[string]bool{text: false, `{"` + method + `":` + text + `}`: false, whole: true} {
-				c, err := alipay.Load(dir, settings, &http.Client{Transport: answering{status, body}})
+				c, err := alipay.Load(dir, settings, &http.Client{Transport: channeltest.Answer{Status: status, Body: body}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -153,7 +141,7 @@ func FuzzLoad(f *testing.F) {
 	f.Fuzz(func(t *testing.T, settings []byte) {
 		c, err := alipay.Load(dir, settings, http.DefaultClient)
 		var bad *tasks.FieldError
-		if err != nil && (!errors.As(err, &bad) || bad.Field == "" || c != nil || hasSecret(err.Error())) {
+		if err != nil && (!errors.As(err, &bad) || bad.Field == "" || c != nil || channeltest.Shows(err.Error(), secrets())) {
 			t.Errorf("%v", err)
 		}
 		if err == nil && c.String() == "" {

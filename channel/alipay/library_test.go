@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/money"
 )
 
@@ -20,14 +21,14 @@ import (
 // certificate that a message names.
 func newLibrary(t *testing.T, p *platform, certified bool) *library.Client {
 	t.Helper()
-	client, err := library.New(appID, base64.StdEncoding.EncodeToString(encodePrivate(t, p.app)), false)
+	client, err := library.New(appID, base64.StdEncoding.EncodeToString(channeltest.PKCS8(t, p.app)), false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if certified {
 		err = client.LoadAlipayCertPublicKey(encodePEM(p.certificate))
 	} else {
-		err = client.LoadAliPayPublicKey(base64.StdEncoding.EncodeToString(encodePublic(t, p.newer)))
+		err = client.LoadAliPayPublicKey(base64.StdEncoding.EncodeToString(channeltest.PKIX(t, &p.newer.PublicKey)))
 	}
 	if err != nil {
 		t.Fatal(err)

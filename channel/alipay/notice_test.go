@@ -15,6 +15,7 @@ import (
 
 	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/channel/alipay"
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/money"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -95,7 +96,7 @@ func TestEmptyValuesAreSigned(t *testing.T) {
 	full := maps.Clone(fields)
 	maps.DeleteFunc(full, func(_, value string) bool { return value == "" })
 	fields["sign"] = signature(t, p.newer, signedText(full))
-	got, err := c.ReadNotice(nil, encode(fields), noon)
+	got, err := c.ReadNotice(nil, channeltest.Form(fields), noon)
 	if !errors.Is(err, channel.ErrNotGenuine) || !errors.Is(err, channel.ErrOtherRule) || got != (channel.Notice{}) {
 		t.Errorf("signed without them: %v, %+v", err, got)
 	}
@@ -104,7 +105,7 @@ func TestEmptyValuesAreSigned(t *testing.T) {
 	}
 	for name, body := range map[string][]byte{
 		"a stranger's":           sign(t, p.stranger, payment()),
-		"of no empty value":      encode(with(full, "sign", fields["sign"], "total_amount", "1.00")),
+		"of no empty value":      channeltest.Form(with(full, "sign", fields["sign"], "total_amount", "1.00")),
 		"of no empty value, too": sign(t, p.stranger, full),
 	} {
 		if _, err := c.ReadNotice(nil, body, noon); !errors.Is(err, channel.ErrNotGenuine) || errors.Is(err, channel.ErrOtherRule) {
@@ -124,7 +125,7 @@ func TestNoticesAreVerifiedInTheirOwnCharset(t *testing.T) {
 			t.Errorf("%s: %+v, %v", charset, got, err)
 		}
 		fields["sign"] = signature(t, p.newer, signedText(with(fields, "subject", "充值")))
-		refused(t, c, charset+" converted", encode(fields), channel.ErrNotGenuine)
+		refused(t, c, charset+" converted", channeltest.Form(fields), channel.ErrNotGenuine)
 	}
 	for _, charset := range []string{"UTF-16", "ISO-2022-CN", "", "-"} {
 		refused(t, c, "charset "+charset, sign(t, p.newer, with(payment(), "charset", charset)), channel.ErrMalformed)
@@ -181,12 +182,14 @@ func TestMessagesThatAreNotTheChannelsAreRefused(t *testing.T) {
 	c := p.load(t, nil)
 	genuine := signature(t, p.newer, signedText(payment()))
 	resigned := func(changes ...string) []byte { return sign(t, p.newer, with(payment(), changes...)) }
-	replaced := func(changes ...string) []byte { return encode(with(with(payment(), "sign", genuine), changes...)) }
+	replaced := func(changes ...string) []byte {
+		return channeltest.Form(with(with(payment(), "sign", genuine), changes...))
+	}
 	for name, body := range map[string][]byte{
 		"another amount":                  replaced("total_amount", "1000.00"),
 		"another order":                   replaced("out_trade_no", "rc1"),
 		"another time":                    replaced("notify_time", "2026-03-02 20:00:01"),
-		"a refund made a payment":         encode(with(payment(), "sign", signature(t, p.newer, signedText(refunded())))),
+		"a refund made a payment":         channeltest.Form(with(payment(), "sign", signature(t, p.newer, signedText(refunded())))),
 		"a field more":                    replaced("extra", "1"),
 		"an empty field more":             replaced("extra", ""),
 		"a field less":                    replaced("body", "-"),
@@ -254,7 +257,7 @@ func TestSignedTextIsReadInOneWay(t *testing.T) {
 	if signedText(cheap) != signedText(forged) {
 		t.Fatalf("the texts differ:\n%s\n%s", signedText(cheap), signedText(forged))
 	}
-	refused(t, c, "a forged amount", encode(forged), channel.ErrMalformed)
+	refused(t, c, "a forged amount", channeltest.Form(forged), channel.ErrMalformed)
 	refused(t, c, "the notice that it was made of", sign(t, p.newer, cheap), channel.ErrMalformed)
 	for _, subject := range []string{"&x=1", "&&x=", "a=b&c1_=", "&a&b=", "&a=&"} {
 		refused(t, c, subject, sign(t, p.newer, with(payment(), "subject", subject)), channel.ErrMalformed)
@@ -281,7 +284,7 @@ func TestNoticesOutsideTheWindowAreStale(t *testing.T) {
 			t.Errorf("%v old: %+v, %v", age, got, err)
 		}
 	}
-	tampered := encode(with(payment(), "sign", signature(t, p.newer, "x"), "notify_time", "2020-01-01 00:00:00"))
+	tampered := channeltest.Form(with(payment(), "sign", signature(t, p.newer, "x"), "notify_time", "2020-01-01 00:00:00"))
 	refused(t, c, "old and not genuine", tampered, channel.ErrNotGenuine)
 }
 

@@ -10,15 +10,10 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
-	"encoding/pem"
 	"maps"
 	"math/big"
 	mathrand "math/rand/v2"
 	"net/http"
-	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +21,7 @@ import (
 	"time"
 
 	"github.com/settled-dev/settled/channel/alipay"
+	"github.com/settled-dev/settled/channel/channeltest"
 )
 
 const (
@@ -49,35 +45,16 @@ type platform struct {
 // seed is genuine in another.
 var thePlatform = sync.OnceValue(func() *platform {
 	source := mathrand.NewChaCha8([32]byte{2})
-	p := &platform{older: findKey(source), newer: findKey(source), certified: findKey(source), app: findKey(source), stranger: findKey(source)}
+	p := &platform{}
+	for _, key := range []**rsa.PrivateKey{&p.older, &p.newer, &p.certified, &p.app, &p.stranger} {
+		*key = channeltest.FindKey(source)
+	}
 	from, to := noon.AddDate(0, -6, 0), noon.AddDate(0, 6, 0)
 	p.certificate = certify(p.certified, big.NewInt(81985529216486895), from, to)
 	p.appCertificate = certify(p.app, big.NewInt(4660), from, to)
 	p.root = certify(p.stranger, big.NewInt(7), from, to)
 	return p
 })
-
-// findKey makes an RSA key of 2048 bits out of what the source gives.
-func findKey(source *mathrand.ChaCha8) *rsa.PrivateKey {
-	var primes []*big.Int
-	phi := big.NewInt(1)
-	for len(primes) < 2 {
-		candidate := make([]byte, 128)
-		_, _ = source.Read(candidate) // it never fails
-		candidate[0] |= 0xc0          // so that the product of two has 2048 bits
-		candidate[127] |= 1
-		if prime := new(big.Int).SetBytes(candidate); prime.ProbablyPrime(0) {
-			primes = append(primes, prime)
-			phi.Mul(phi, new(big.Int).Sub(prime, big.NewInt(1)))
-		}
-	}
-	key := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: new(big.Int).Mul(primes[0], primes[1]), E: 65537}, Primes: primes}
-	if key.D = new(big.Int).ModInverse(big.NewInt(65537), phi); key.D == nil {
-		return findKey(source)
-	}
-	key.Precompute()
-	return key
-}
 
 // certify makes a certificate that names its issuer as Alipay's do.
 func certify(key *rsa.PrivateKey, serial *big.Int, from, to time.Time) []byte {
@@ -102,22 +79,9 @@ func serialOf(number string) string {
 // certificateSN is the alipay_cert_sn of the platform's certificate.
 var certificateSN = serialOf("81985529216486895")
 
-func writePEM(t testing.TB, dir, name, kind string, blocks ...[]byte) {
-	t.Helper()
-	var content []byte
-	for _, der := range blocks {
-		content = append(content, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})...)
-	}
-	if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func writeBare(t testing.TB, dir, name string, der []byte) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, name), []byte(base64.StdEncoding.EncodeToString(der)+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	channeltest.Write(t, dir, name, []byte(base64.StdEncoding.EncodeToString(der)+"\n"))
 }
 
 // writeWrapped is writeBare in lines of 64 characters, as older tools do.
@@ -127,52 +91,22 @@ func writeWrapped(t testing.TB, dir, name string, der []byte) {
 	for line := range slices.Chunk([]byte(base64.StdEncoding.EncodeToString(der)), 64) {
 		lines = append(lines, string(line))
 	}
-	if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.Join(lines, "\r\n")), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func encodePublic(t testing.TB, key *rsa.PrivateKey) []byte {
-	t.Helper()
-	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return der
-}
-
-func encodePrivate(t testing.TB, key any) []byte {
-	t.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return der
+	channeltest.Write(t, dir, name, []byte(strings.Join(lines, "\r\n")))
 }
 
 // settingsIn writes the merchant's files to dir and returns settings that name them, changed by changes: nil removes.
 func (p *platform) settingsIn(t testing.TB, dir string, changes map[string]any) []byte {
 	t.Helper()
-	writeBare(t, dir, "app.txt", encodePrivate(t, p.app))
-	writeBare(t, dir, "older.txt", encodePublic(t, p.older))
-	writePEM(t, dir, "newer.pem", "PUBLIC KEY", encodePublic(t, p.newer))
-	writePEM(t, dir, "alipay.crt", "CERTIFICATE", p.certificate)
-	writePEM(t, dir, "app.crt", "CERTIFICATE", p.appCertificate, p.root)
-	writePEM(t, dir, "root.crt", "CERTIFICATE", p.root, []byte("a certificate for SM2"), p.certificate)
+	writeBare(t, dir, "app.txt", channeltest.PKCS8(t, p.app))
+	writeBare(t, dir, "older.txt", channeltest.PKIX(t, &p.older.PublicKey))
+	channeltest.WritePEM(t, dir, "newer.pem", "PUBLIC KEY", channeltest.PKIX(t, &p.newer.PublicKey))
+	channeltest.WritePEM(t, dir, "alipay.crt", "CERTIFICATE", p.certificate)
+	channeltest.WritePEM(t, dir, "app.crt", "CERTIFICATE", p.appCertificate, p.root)
+	channeltest.WritePEM(t, dir, "root.crt", "CERTIFICATE", p.root, []byte("a certificate for SM2"), p.certificate)
 	settings := map[string]any{"app_id": appID, "seller_id": sellerID, "app_private_key_file": "app.txt",
 		"alipay_public_keys": []string{"older.txt", "newer.pem"}, "alipay_certificates": []string{"alipay.crt"}, "app_certificate": "app.crt",
 		"alipay_root_certificate": "root.crt", "gateway_url": "https://alipay.invalid/gateway.do"}
-	for name, value := range changes {
-		settings[name] = value
-		if value == nil {
-			delete(settings, name)
-		}
-	}
-	text, err := json.Marshal(settings)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
+	return channeltest.Settings(t, settings, changes)
 }
 
 // load makes the merchant's channel.
@@ -213,15 +147,7 @@ func sign(t testing.TB, key *rsa.PrivateKey, fields map[string]string) []byte {
 	t.Helper()
 	fields = maps.Clone(fields)
 	fields["sign"] = signature(t, key, signedText(fields))
-	return encode(fields)
-}
-
-func encode(fields map[string]string) []byte {
-	form := url.Values{}
-	for name, value := range fields {
-		form.Set(name, value)
-	}
-	return []byte(form.Encode())
+	return channeltest.Form(fields)
 }
 
 // with is the fields with changes: names and values in turn. The value - removes.

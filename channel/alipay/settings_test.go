@@ -1,17 +1,11 @@
 package alipay_test
 
 import (
-	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"log/slog"
 	"math/big"
 	"net/http"
 	"strings"
@@ -19,6 +13,7 @@ import (
 
 	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/channel/alipay"
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/tasks"
 )
 
@@ -26,11 +21,7 @@ func TestSettingsThatAreWrongAreRefusedByName(t *testing.T) {
 	t.Parallel()
 	p := thePlatform()
 	long := strings.Repeat("a", 65)
-	for _, c := range []struct {
-		field string
-		value any
-		want  string // the field that is named
-	}{
+	channeltest.CheckWrongSettings(t, []channeltest.WrongSetting{
 		{"app_id", nil, "app_id"},
 		{"app_id", 2021003194664455, "app_id"},
 		{"app_id", "2021 0031", "app_id"},
@@ -67,19 +58,13 @@ func TestSettingsThatAreWrongAreRefusedByName(t *testing.T) {
 		{"gateway_url", "https://user:secret@openapi.alipay.com", "gateway_url"},
 		{"gateway_url", "https://openapi.alipay.com/gateway.do?charset=utf-8", "gateway_url"},
 		{"App_id", "1", `"App_id"`},
-		{"app_private_key", base64.StdEncoding.EncodeToString(encodePrivate(t, p.app)), `"app_private_key"`},
-	} {
-		dir := t.TempDir()
-		settings := p.settingsIn(t, dir, map[string]any{c.field: c.value})
+		{"app_private_key", base64.StdEncoding.EncodeToString(channeltest.PKCS8(t, p.app)), `"app_private_key"`},
+	}, append(secrets(), "secret@"), func(dir string, changes map[string]any) error {
+		settings := p.settingsIn(t, dir, changes)
 		writeOddFiles(t, dir)
 		_, err := alipay.Load(dir, settings, http.DefaultClient)
-		var bad *tasks.FieldError
-		if !errors.As(err, &bad) || bad.Field != c.want || bad.Problem == "" || bad.Allowed == "" {
-			t.Errorf("%s %v: %v, want an error of %s", c.field, c.value, err, c.want)
-		} else if hasSecret(err.Error()) || strings.Contains(err.Error(), "secret@") {
-			t.Errorf("%s %v: the error shows a key", c.field, c.value)
-		}
-	}
+		return err
+	})
 }
 
 func TestSettingsThatAreNoneAreRefused(t *testing.T) {
@@ -105,57 +90,29 @@ func TestSettingsThatAreNoneAreRefused(t *testing.T) {
 func writeOddFiles(t *testing.T, dir string) {
 	t.Helper()
 	writeBare(t, dir, "empty.txt", nil)
-	elliptic, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writePEM(t, dir, "elliptic.pem", "PRIVATE KEY", encodePrivate(t, elliptic))
+	elliptic := channeltest.NewElliptic(t)
+	channeltest.WritePEM(t, dir, "elliptic.pem", "PRIVATE KEY", channeltest.PKCS8(t, elliptic))
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: noon, NotAfter: noon}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &elliptic.PublicKey, elliptic)
 	if err != nil {
 		t.Fatal(err)
 	}
-	writePEM(t, dir, "elliptic.crt", "CERTIFICATE", der)
+	channeltest.WritePEM(t, dir, "elliptic.crt", "CERTIFICATE", der)
 	short, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeBare(t, dir, "short.txt", encodePrivate(t, short))
-	writeBare(t, dir, "short_public.txt", encodePublic(t, short))
+	writeBare(t, dir, "short.txt", channeltest.PKCS8(t, short))
+	writeBare(t, dir, "short_public.txt", channeltest.PKIX(t, &short.PublicKey))
 }
 
-// hasSecret looks for the app's key in a text.
-func hasSecret(text string) bool {
-	key := thePlatform().app
-	der := x509.MarshalPKCS1PrivateKey(key)
-	for _, secret := range []string{base64.StdEncoding.EncodeToString(der[600:]), "PRIVATE KEY", key.D.String(), key.D.Text(16),
-		key.Primes[0].String(), key.N.String()} {
-		if strings.Contains(text, secret) {
-			return true
-		}
-	}
-	return false
-}
+// secrets are the app's key as a text could show it.
+func secrets() []string { return channeltest.Secrets(thePlatform().app) }
 
 func TestKeysArePrintedByNoVerb(t *testing.T) {
 	t.Parallel()
 	c := thePlatform().load(t, nil)
-	var log bytes.Buffer
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "channel", c)
-	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "channel", c)
-	encoded, err := json.Marshal(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	texts := []string{string(encoded), log.String(), fmt.Sprintf("%+v", struct{ C *alipay.Channel }{c})}
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
-		texts = append(texts, fmt.Sprintf(verb, c), fmt.Sprintf(verb, *c))
-	}
-	for _, text := range texts {
-		if hasSecret(text) || strings.Contains(text, "appKey") || !strings.Contains(text, appID) {
-			t.Errorf("shown: %.200s", text)
-		}
-	}
+	channeltest.CheckPrinting(t, c, appID, append(secrets(), "appKey"))
 }
 
 func TestKeysMayComeInOlderForms(t *testing.T) {
@@ -164,8 +121,8 @@ func TestKeysMayComeInOlderForms(t *testing.T) {
 	dir := t.TempDir()
 	settings := p.settingsIn(t, dir, map[string]any{"app_private_key_file": "pkcs1.pem", "alipay_public_keys": []string{"wrapped.txt"},
 		"alipay_certificates": nil, "app_certificate": nil, "alipay_root_certificate": nil})
-	writePEM(t, dir, "pkcs1.pem", "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(p.app))
-	writeWrapped(t, dir, "wrapped.txt", encodePublic(t, p.newer))
+	channeltest.WritePEM(t, dir, "pkcs1.pem", "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(p.app))
+	writeWrapped(t, dir, "wrapped.txt", channeltest.PKIX(t, &p.newer.PublicKey))
 	c, err := alipay.Load(dir, settings, http.DefaultClient)
 	if err != nil {
 		t.Fatal(err)

@@ -5,14 +5,9 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
-	"encoding/pem"
 	"maps"
 	"math/big"
 	"net/http"
-	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -22,6 +17,7 @@ import (
 	"github.com/emmansun/gmsm/sm2"
 	"github.com/emmansun/gmsm/smx509"
 
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/channel/ecny"
 )
 
@@ -66,32 +62,15 @@ func publicDER(t testing.TB, key *sm2.PrivateKey) []byte {
 	return der
 }
 
-func write(t testing.TB, dir, name, content string) {
-	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func inPEM(kind string, der []byte) string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
-}
-
 // settingsIn writes the merchant's files to dir and returns settings that name them, changed by changes: nil removes.
 func (b *bank) settingsIn(t testing.TB, dir string, changes map[string]any) []byte {
 	t.Helper()
-	write(t, dir, "merchant_key.txt", privateHex(b.merchant)+"\r\n")
-	write(t, dir, "bank_old.pem", inPEM("PUBLIC KEY", publicDER(t, b.old)))
-	write(t, dir, "bank_current.txt", base64.StdEncoding.EncodeToString(publicDER(t, b.current))+"\n")
+	channeltest.Write(t, dir, "merchant_key.txt", []byte(privateHex(b.merchant)+"\r\n"))
+	channeltest.WritePEM(t, dir, "bank_old.pem", "PUBLIC KEY", publicDER(t, b.old))
+	channeltest.Write(t, dir, "bank_current.txt", []byte(base64.StdEncoding.EncodeToString(publicDER(t, b.current))+"\n"))
 	settings := map[string]any{"mer_id": merID, "user_id": userID, "app_id": appID, "app_secret": appSecret,
 		"merchant_key_file": "merchant_key.txt", "bank_public_keys": []string{"bank_old.pem", "bank_current.txt"}, "base_url": "https://bank.invalid"}
-	for name, value := range changes {
-		settings[name] = value
-		if value == nil {
-			delete(settings, name)
-		}
-	}
-	return encode(t, settings)
+	return channeltest.Settings(t, settings, changes)
 }
 
 // load makes the merchant's channel.
@@ -149,28 +128,10 @@ func pad(t testing.TB, fields map[string]string) map[string]string {
 	return fields
 }
 
-// form is the body of a notice.
-func form(fields map[string]string) []byte {
-	values := url.Values{}
-	for name, value := range fields {
-		values.Set(name, value)
-	}
-	return []byte(values.Encode())
-}
-
 // notice is a signed notice of the content.
 func (b *bank) notice(t testing.TB, content any) []byte {
 	t.Helper()
-	return form(pad(t, sign(t, envelope(encode(t, content)), b.current)))
-}
-
-func encode(t testing.TB, value any) []byte {
-	t.Helper()
-	text, err := json.Marshal(value)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
+	return channeltest.Form(pad(t, sign(t, envelope(channeltest.Encode(t, content)), b.current)))
 }
 
 // payment is the content of a payment's notice, with the documented fields that digital RMB has.

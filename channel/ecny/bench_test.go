@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/emmansun/gmsm/sm2"
+
+	"github.com/settled-dev/settled/channel/channeltest"
 )
 
 // BenchmarkReadNotice is a payment's notice verified and read. BenchmarkBareSM2Verification is the part of it that nobody can save.
@@ -21,7 +23,7 @@ func BenchmarkReadNotice(b *testing.B) {
 
 func BenchmarkBareSM2Verification(b *testing.B) {
 	key := &theBank().current.PublicKey
-	fields := sign(b, envelope(encode(b, payment())), theBank().current)
+	fields := sign(b, envelope(channeltest.Encode(b, payment())), theBank().current)
 	signature, err := base64.StdEncoding.DecodeString(fields["sign"])
 	if err != nil {
 		b.Fatal(err)

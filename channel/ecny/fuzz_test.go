@@ -7,6 +7,7 @@ import (
 	"github.com/emmansun/gmsm/sm2"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/channel/ecny"
 )
 
@@ -18,7 +19,7 @@ func FuzzReadNotice(f *testing.F) {
 	signed := map[channel.Notice]bool{}
 	for _, content := range []map[string]any{payment(), with(payment(), "tradeState", "C"), refunded(), with(refunded(), "refundState", "F")} {
 		for _, key := range []*sm2.PrivateKey{b.old, b.current} {
-			body := form(pad(f, sign(f, envelope(encode(f, content)), key)))
+			body := channeltest.Form(pad(f, sign(f, envelope(channeltest.Encode(f, content)), key)))
 			notice, err := c.ReadNotice(nil, body, noon)
 			if err != nil {
 				f.Fatal(err)
@@ -43,13 +44,13 @@ func FuzzReadNotice(f *testing.F) {
 func FuzzReadSignedNotice(f *testing.F) {
 	b := theBank()
 	c := b.load(f, nil)
-	f.Add(encode(f, payment()), "x", "y")
-	f.Add(encode(f, refunded()), "encryptKey", "")
-	f.Add(encode(f, with(with(refunded(), "refundState", "S"), "tradeState", "R")), "version", "0.0.2")
+	f.Add(channeltest.Encode(f, payment()), "x", "y")
+	f.Add(channeltest.Encode(f, refunded()), "encryptKey", "")
+	f.Add(channeltest.Encode(f, with(with(refunded(), "refundState", "S"), "tradeState", "R")), "version", "0.0.2")
 	f.Add([]byte("null"), "biz_content", "[[[[")
 	f.Fuzz(func(t *testing.T, content []byte, name, value string) {
 		for _, fields := range []map[string]string{envelope(content), replaced(envelope(content), name, value)} {
-			body := form(sign(t, fields, b.current))
+			body := channeltest.Form(sign(t, fields, b.current))
 			notice, err := c.ReadNotice(nil, body, noon)
 			checkNotice(t, c, notice, err)
 		}
@@ -60,12 +61,7 @@ func FuzzReadSignedNotice(f *testing.F) {
 func checkNotice(t *testing.T, c *ecny.Channel, notice channel.Notice, err error) {
 	t.Helper()
 	if err != nil {
-		if notice != (channel.Notice{}) {
-			t.Errorf("refused with %v, and read %+v", err, notice)
-		}
-		if reply := c.Reply(err, noon); reply.Status < 400 {
-			t.Errorf("%v is answered with %d", err, reply.Status)
-		}
+		channeltest.CheckRefusal(t, c, notice, err, noon)
 		return
 	}
 	isPaid, isRefund := notice.Event == channel.EventPaid, notice.Event == channel.EventRefund
@@ -80,12 +76,12 @@ func FuzzLoad(f *testing.F) {
 	b := theBank()
 	dir := f.TempDir()
 	f.Add(b.settingsIn(f, dir, nil), []byte(privateHex(b.merchant)), publicDER(f, b.current))
-	f.Add([]byte("{}"), []byte(inPEM("EC PRIVATE KEY", []byte{0x30, 0})), []byte(inPEM("PUBLIC KEY", publicDER(f, b.old))))
+	f.Add([]byte("{}"), channeltest.PEM("EC PRIVATE KEY", []byte{0x30, 0}), channeltest.PEM("PUBLIC KEY", publicDER(f, b.old)))
 	f.Fuzz(func(t *testing.T, settings, private, public []byte) {
 		dir := t.TempDir()
 		good := b.settingsIn(t, dir, nil)
-		write(t, dir, "merchant_key.txt", string(private))
-		write(t, dir, "bank_current.txt", string(public))
+		channeltest.Write(t, dir, "merchant_key.txt", private)
+		channeltest.Write(t, dir, "bank_current.txt", public)
 		for _, text := range [][]byte{settings, good} {
 			c, err := ecny.Load(dir, text, http.DefaultClient)
 			if (c == nil) != (err != nil) {

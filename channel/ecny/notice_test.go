@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/channel/ecny"
 	"github.com/settled-dev/settled/money"
 	"github.com/settled-dev/settled/tasks"
@@ -39,13 +40,13 @@ func TestPaymentIsReadFromTheNoticeThatSaysSo(t *testing.T) {
 	b := theBank()
 	c := b.load(t, nil)
 	for _, state := range []any{nil, "", "S"} {
-		content := encode(t, with(payment(), "tradeState", state))
+		content := channeltest.Encode(t, with(payment(), "tradeState", state))
 		for name, fields := range map[string]map[string]string{
 			"signed by the new key":     sign(t, envelope(content), b.current),
 			"signed by the old key":     sign(t, envelope(content), b.old),
 			"signed as the bank writes": pad(t, sign(t, envelope(content), b.current)),
 		} {
-			got, err := c.ReadNotice(nil, form(fields), noon)
+			got, err := c.ReadNotice(nil, channeltest.Form(fields), noon)
 			if diff := cmp.Diff(paid(), got); diff != "" || err != nil || got.OccurredAt.Location() != time.UTC {
 				t.Errorf("%s, state %v: %v (-want +got):\n%s", name, state, err, diff)
 			}
@@ -147,7 +148,7 @@ func TestNoOtherByteOfTheMessageIsTaken(t *testing.T) {
 func refused(t *testing.T, c *ecny.Channel, what string, body []byte, want error) {
 	t.Helper()
 	got, err := c.ReadNotice(nil, body, noon)
-	if !errors.Is(err, want) || got != (channel.Notice{}) || hasSecret(err.Error()) {
+	if !errors.Is(err, want) || got != (channel.Notice{}) || channeltest.Shows(err.Error(), secrets()) {
 		t.Errorf("%s: %v, notice %+v, want %v", what, err, got, want)
 	}
 }
@@ -156,7 +157,7 @@ func TestMessagesThatAreNotTheChannelsAreRefused(t *testing.T) {
 	t.Parallel()
 	b := theBank()
 	c := b.load(t, nil)
-	content := encode(t, payment())
+	content := channeltest.Encode(t, payment())
 	set := func(name, value string) func(map[string]string) { return func(f map[string]string) { f[name] = value } }
 	raw, err := base64.StdEncoding.DecodeString(sign(t, envelope(content), b.current)["sign"])
 	if err != nil {
@@ -180,10 +181,10 @@ func TestMessagesThatAreNotTheChannelsAreRefused(t *testing.T) {
 	} {
 		fields := pad(t, sign(t, envelope(content), b.current))
 		change(fields)
-		refused(t, c, name, form(fields), channel.ErrNotGenuine)
+		refused(t, c, name, channeltest.Form(fields), channel.ErrNotGenuine)
 	}
-	refused(t, c, "signed by the merchant", form(sign(t, envelope(content), b.merchant)), channel.ErrNotGenuine)
-	refused(t, c, "signed by a stranger", form(sign(t, envelope(content), keyOf("stranger"))), channel.ErrNotGenuine)
+	refused(t, c, "signed by the merchant", channeltest.Form(sign(t, envelope(content), b.merchant)), channel.ErrNotGenuine)
+	refused(t, c, "signed by a stranger", channeltest.Form(sign(t, envelope(content), keyOf("stranger"))), channel.ErrNotGenuine)
 	refused(t, c, "nothing", nil, channel.ErrNotGenuine)
 }
 
@@ -215,9 +216,9 @@ func TestFieldsCannotChangePlaces(t *testing.T) {
 	t.Parallel()
 	b := theBank()
 	c := b.load(t, nil)
-	content := strings.ReplaceAll(string(encode(t, payment())), `\u0026`, "&") // its mchReserved is a=b&c=d
+	content := strings.ReplaceAll(string(channeltest.Encode(t, payment())), `\u0026`, "&") // its mchReserved is a=b&c=d
 	genuine := sign(t, envelope([]byte(content)), b.current)
-	if _, err := c.ReadNotice(nil, form(genuine), noon); err != nil {
+	if _, err := c.ReadNotice(nil, channeltest.Form(genuine), noon); err != nil {
 		t.Fatal(err)
 	}
 	before, after, _ := strings.Cut(content, "&c=")
@@ -231,7 +232,7 @@ func TestFieldsCannotChangePlaces(t *testing.T) {
 			t.Fatalf("%s: another text is signed: %s", name, signedText(other))
 		}
 		other["sign"] = genuine["sign"]
-		refused(t, c, name, form(other), channel.ErrMalformed)
+		refused(t, c, name, channeltest.Form(other), channel.ErrMalformed)
 	}
 }
 
@@ -254,7 +255,7 @@ func TestGenuineMessagesThatCannotBeReadAreMalformed(t *testing.T) {
 	t.Parallel()
 	b := theBank()
 	c := b.load(t, nil)
-	good := string(encode(t, payment()))
+	good := string(channeltest.Encode(t, payment()))
 	for name, content := range map[string]string{
 		"empty": "", "null": "null", "a list": "[]", "text": `"x"`, "not closed": good[:len(good)-1], "more after it": good + "{}",
 		"a field twice":         good[:len(good)-1] + `,"txnAmt":"10000"}`,
@@ -263,16 +264,16 @@ func TestGenuineMessagesThatCannotBeReadAreMalformed(t *testing.T) {
 		"invalid UTF-8":         strings.Replace(good, "人民", "\xff", 1),
 		"nested too deep":       good[:len(good)-1] + `,"x":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + "}",
 	} {
-		refused(t, c, name, form(sign(t, envelope([]byte(content)), b.current)), channel.ErrMalformed)
+		refused(t, c, name, channeltest.Form(sign(t, envelope([]byte(content)), b.current)), channel.ErrMalformed)
 	}
 	for name, value := range map[string]string{"version": "0.0.2", "encoding": "GBK"} {
 		fields := envelope([]byte(good))
 		fields[name] = value
-		refused(t, c, "another "+name, form(sign(t, fields, b.current)), channel.ErrMalformed)
+		refused(t, c, "another "+name, channeltest.Form(sign(t, fields, b.current)), channel.ErrMalformed)
 	}
 	fields := envelope(nil)
 	delete(fields, "biz_content")
-	refused(t, c, "no content", form(sign(t, fields, b.current)), channel.ErrMalformed)
+	refused(t, c, "no content", channeltest.Form(sign(t, fields, b.current)), channel.ErrMalformed)
 }
 
 func TestNoticesWithAnythingOddAreMalformed(t *testing.T) {

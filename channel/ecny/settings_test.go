@@ -1,17 +1,10 @@
 package ecny_test
 
 import (
-	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -19,18 +12,14 @@ import (
 	"github.com/emmansun/gmsm/smx509"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/channel/ecny"
-	"github.com/settled-dev/settled/tasks"
 )
 
 func TestSettingsThatAreWrongAreRefusedByName(t *testing.T) {
 	t.Parallel()
 	b := theBank()
-	for _, c := range []struct {
-		field string
-		value any
-		want  string // the field that is named
-	}{
+	channeltest.CheckWrongSettings(t, []channeltest.WrongSetting{
 		{"mer_id", nil, "mer_id"},
 		{"mer_id", "30 89", "mer_id"},
 		{"user_id", nil, "user_id"},
@@ -65,18 +54,12 @@ func TestSettingsThatAreWrongAreRefusedByName(t *testing.T) {
 		{"base_url", "api.cmbchina.com", "base_url"},
 		{"notify_url", "nowhere", "notify_url"},
 		{"api_key", "x", `"api_key"`},
-	} {
-		dir := t.TempDir()
-		settings := b.settingsIn(t, dir, map[string]any{c.field: c.value})
+	}, secrets(), func(dir string, changes map[string]any) error {
+		settings := b.settingsIn(t, dir, changes)
 		writeOddFiles(t, dir)
 		_, err := ecny.Load(dir, settings, http.DefaultClient)
-		var bad *tasks.FieldError
-		if !errors.As(err, &bad) || bad.Field != c.want || bad.Problem == "" || bad.Allowed == "" {
-			t.Errorf("%s %v: %v, want an error of %s", c.field, c.value, err, c.want)
-		} else if hasSecret(err.Error()) {
-			t.Errorf("%s %v: the error shows a key: %v", c.field, c.value, err)
-		}
-	}
+		return err
+	})
 	if _, err := ecny.Load(t.TempDir(), b.settingsIn(t, t.TempDir(), nil), nil); err == nil {
 		t.Error("there is no client, and nobody minds")
 	}
@@ -85,59 +68,29 @@ func TestSettingsThatAreWrongAreRefusedByName(t *testing.T) {
 // writeOddFiles writes what the settings may not name.
 func writeOddFiles(t *testing.T, dir string) {
 	t.Helper()
-	write(t, dir, "empty.txt", "")
-	write(t, dir, "secret.txt", appSecret)
-	write(t, dir, "zero.txt", strings.Repeat("0", 64))
-	write(t, dir, "order.txt", "FFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFF7203DF6B21C6052B53BBF40939D54123")
-	write(t, dir, "merchant_public.txt", base64.StdEncoding.EncodeToString(publicDER(t, theBank().merchant)))
+	channeltest.Write(t, dir, "empty.txt", []byte(""))
+	channeltest.Write(t, dir, "secret.txt", []byte(appSecret))
+	channeltest.Write(t, dir, "zero.txt", []byte(strings.Repeat("0", 64)))
+	channeltest.Write(t, dir, "order.txt", []byte("FFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFF7203DF6B21C6052B53BBF40939D54123"))
+	channeltest.Write(t, dir, "merchant_public.txt", []byte(base64.StdEncoding.EncodeToString(publicDER(t, theBank().merchant))))
 	off := publicDER(t, theBank().old)
 	off[len(off)-1] ^= 1
-	write(t, dir, "off_curve.txt", base64.StdEncoding.EncodeToString(off))
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, dir, "elliptic.pem", inPEM("PRIVATE KEY", der))
-	if der, err = x509.MarshalPKIXPublicKey(&key.PublicKey); err != nil {
-		t.Fatal(err)
-	}
-	write(t, dir, "elliptic_public.pem", inPEM("PUBLIC KEY", der))
+	channeltest.Write(t, dir, "off_curve.txt", []byte(base64.StdEncoding.EncodeToString(off)))
+	key := channeltest.NewElliptic(t)
+	channeltest.WritePEM(t, dir, "elliptic.pem", "PRIVATE KEY", channeltest.PKCS8(t, key))
+	channeltest.WritePEM(t, dir, "elliptic_public.pem", "PUBLIC KEY", channeltest.PKIX(t, &key.PublicKey))
 }
 
-// hasSecret looks for the merchant's key and secret in a text.
-func hasSecret(text string) bool {
+// secrets are the merchant's key and secret as a text could show them.
+func secrets() []string {
 	d := theBank().merchant.D
-	for _, secret := range []string{appSecret, "hunter2", "PRIVATE KEY", d.String(), d.Text(16), strings.ToUpper(d.Text(16)), fmt.Sprint(d.Bytes())} {
-		if strings.Contains(text, secret) {
-			return true
-		}
-	}
-	return false
+	return []string{appSecret, "hunter2", "PRIVATE KEY", d.String(), d.Text(16), strings.ToUpper(d.Text(16)), fmt.Sprint(d.Bytes())}
 }
 
 func TestKeysArePrintedByNoVerb(t *testing.T) {
 	t.Parallel()
 	c := theBank().load(t, nil)
-	var log bytes.Buffer
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "channel", c)
-	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "channel", c)
-	encoded, err := json.Marshal(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	texts := []string{string(encoded), log.String(), fmt.Sprintf("%+v", struct{ C *ecny.Channel }{c})}
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
-		texts = append(texts, fmt.Sprintf(verb, c), fmt.Sprintf(verb, *c))
-	}
-	for _, text := range texts {
-		if hasSecret(text) || strings.Contains(text, "merchantKey") || !strings.Contains(text, merID) {
-			t.Errorf("shown: %.200s", text)
-		}
-	}
+	channeltest.CheckPrinting(t, c, merID, append(secrets(), "merchantKey"))
 }
 
 func TestKeysMayComeInEachOfTheirForms(t *testing.T) {
@@ -152,11 +105,11 @@ func TestKeysMayComeInEachOfTheirForms(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, private := range map[string]string{"hexadecimal": privateHex(b.merchant), "in capitals": strings.ToUpper(privateHex(b.merchant)) + "\n",
-		"PKCS #8": inPEM("PRIVATE KEY", pkcs8), "SEC 1": inPEM("EC PRIVATE KEY", sec1)} {
+		"PKCS #8": string(channeltest.PEM("PRIVATE KEY", pkcs8)), "SEC 1": string(channeltest.PEM("EC PRIVATE KEY", sec1))} {
 		dir := t.TempDir()
 		settings := b.settingsIn(t, dir, map[string]any{"merchant_key_file": "key", "app_secret": nil, "app_secret_file": "secret.txt"})
-		write(t, dir, "key", private)
-		write(t, dir, "secret.txt", appSecret+"\r\n")
+		channeltest.Write(t, dir, "key", []byte(private))
+		channeltest.Write(t, dir, "secret.txt", []byte(appSecret+"\r\n"))
 		c, err := ecny.Load(dir, settings, http.DefaultClient)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)

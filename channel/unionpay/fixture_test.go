@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/channel/unionpay"
 	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/money"
@@ -55,7 +56,7 @@ func openRealAnswer(t *testing.T, change func(map[string]string), changes map[st
 			t.Fatal(err)
 		}
 	}
-	c, err := unionpay.Load(dir, settings, &http.Client{Transport: &answering{answerText(sample.Fields)}})
+	c, err := unionpay.Load(dir, settings, &http.Client{Transport: channeltest.Answer{Status: http.StatusOK, Body: answerText(sample.Fields)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +87,7 @@ func TestRealAnswerIsVerifiedAndRead(t *testing.T) {
 func TestRealSignatureIsVerifiedInANoticeToo(t *testing.T) {
 	t.Parallel()
 	fields, c := openRealAnswer(t, nil, nil)
-	notice, err := c.ReadNotice(nil, form(fields), answeredAt)
+	notice, err := c.ReadNotice(nil, channeltest.Form(fields), answeredAt)
 	if err != nil || notice.Event != channel.EventRefund || notice.RefundNumber != "refundpay20240105165842" ||
 		notice.ChannelTxnID != "052401051658427862748" || notice.Amount != money.FromFen(1) || !notice.OccurredAt.Equal(answeredAt) ||
 		notice.Refund != (channel.RefundAnswer{State: channel.RefundSucceeded}) {
@@ -103,7 +104,7 @@ func TestRealSignatureIsVerifiedInANoticeToo(t *testing.T) {
 		"another signature": func(m map[string]string) { m["signature"] = "d" + m["signature"][1:] },
 	} {
 		other, c := openRealAnswer(t, change, nil)
-		if got, err := c.ReadNotice(nil, form(other), answeredAt); !errors.Is(err, channel.ErrNotGenuine) {
+		if got, err := c.ReadNotice(nil, channeltest.Form(other), answeredAt); !errors.Is(err, channel.ErrNotGenuine) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 		if got, err := c.Refund(t.Context(), realOrder()); !errors.Is(err, channel.ErrNotGenuine) {
@@ -116,12 +117,12 @@ func TestRealCertificateCountsInItsTimeAndByItsName(t *testing.T) {
 	t.Parallel()
 	fields, c := openRealAnswer(t, nil, nil)
 	for _, now := range []time.Time{time.Date(2020, 7, 31, 1, 19, 15, 0, time.UTC), time.Date(2025, 7, 31, 1, 19, 17, 0, time.UTC)} {
-		if got, err := c.ReadNotice(nil, form(fields), now); !errors.Is(err, channel.ErrNotGenuine) {
+		if got, err := c.ReadNotice(nil, channeltest.Form(fields), now); !errors.Is(err, channel.ErrNotGenuine) {
 			t.Errorf("at %v: %+v, %v", now, got, err)
 		}
 	}
 	_, c = openRealAnswer(t, nil, map[string]any{"signer_names": []string{"00040000:SIGN"}})
-	if got, err := c.ReadNotice(nil, form(fields), answeredAt); !errors.Is(err, channel.ErrNotGenuine) {
+	if got, err := c.ReadNotice(nil, channeltest.Form(fields), answeredAt); !errors.Is(err, channel.ErrNotGenuine) {
 		t.Errorf("by another name: %+v, %v", got, err)
 	}
 }

@@ -3,13 +3,13 @@ package unionpay_test
 import (
 	"context"
 	"errors"
-	"io"
 	"maps"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/channel/unionpay"
 	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/tasks"
@@ -66,15 +66,7 @@ func FuzzReadSignedNotice(f *testing.F) {
 func checkNotice(t *testing.T, c *unionpay.Channel, notice channel.Notice, err error) {
 	t.Helper()
 	if err != nil {
-		if notice != (channel.Notice{}) {
-			t.Errorf("refused with %v, and read %+v", err, notice)
-		}
-		if !errors.Is(err, channel.ErrNotGenuine) && !errors.Is(err, channel.ErrMalformed) && !errors.Is(err, channel.ErrNotOurs) {
-			t.Errorf("refused with %v", err)
-		}
-		if reply := c.Reply(err, noon); reply.Status < 400 {
-			t.Errorf("%v is answered with %d", err, reply.Status)
-		}
+		channeltest.CheckRefusal(t, c, notice, err, noon)
 		return
 	}
 	paid, refund := notice.Event == channel.EventPaid, notice.Event == channel.EventRefund
@@ -85,19 +77,11 @@ func checkNotice(t *testing.T, c *unionpay.Channel, notice channel.Notice, err e
 	}
 }
 
-// answering is an HTTP transport that gives the same answer to everything.
-type answering struct{ body string }
-
-// RoundTrip implements http.RoundTripper.
-func (a *answering) RoundTrip(*http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(a.body))}, nil
-}
-
 // FuzzReadAnswer lets anyone answer: a refund ends by nothing but what UnionPay has signed of it.
 func FuzzReadAnswer(f *testing.F) {
 	p := thePlatform()
 	dir := f.TempDir()
-	transport := &answering{}
+	transport := &channeltest.Answer{Status: http.StatusOK}
 	c, err := unionpay.Load(dir, p.settingsIn(f, dir, nil), &http.Client{Transport: transport})
 	if err != nil {
 		f.Fatal(err)
@@ -109,12 +93,12 @@ func FuzzReadAnswer(f *testing.F) {
 	f.Add("respCode=00&origRespCode=00")
 	f.Add("{a=[&b={]&}=&&==")
 	f.Fuzz(func(t *testing.T, body string) {
-		transport.body = body
+		transport.Body = body
 		for name, call := range map[string]func(context.Context, tasks.RefundOrder) (channel.RefundAnswer, error){
 			"refund": c.Refund, "query": c.Query} {
 			answer, err := call(t.Context(), order())
 			if err == nil && !strings.Contains(body, "signature=") || err != nil && answer != (channel.RefundAnswer{}) ||
-				err == nil && name == "refund" && answer.State != channel.RefundProcessing || err != nil && hasSecret(err.Error()) {
+				err == nil && name == "refund" && answer.State != channel.RefundProcessing || err != nil && channeltest.Shows(err.Error(), secrets()) {
 				t.Errorf("%s: %+v, %v", name, answer, err)
 			}
 		}
@@ -132,7 +116,8 @@ func FuzzLoad(f *testing.F) {
 	f.Fuzz(func(t *testing.T, settings []byte) {
 		c, err := unionpay.Load(dir, settings, http.DefaultClient)
 		var bad *tasks.FieldError
-		if err != nil && (!errors.As(err, &bad) || hasSecret(err.Error())) || err == nil && c.Reply(nil, noon).Status != http.StatusOK {
+		if err != nil && (!errors.As(err, &bad) || channeltest.Shows(err.Error(), secrets())) ||
+			err == nil && c.Reply(nil, noon).Status != http.StatusOK {
 			t.Errorf("%v", err)
 		}
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/channel/unionpay"
 	"github.com/settled-dev/settled/money"
 	"github.com/settled-dev/settled/tasks"
@@ -135,7 +136,7 @@ func TestCertificateCountsWithItsLineEnds(t *testing.T) {
 	signed := p.signer.sign(t, payment())
 	for name, other := range map[string]string{"LF": strings.ReplaceAll(p.signer.text(), "\r\n", "\n"),
 		"a newline more": p.signer.text() + "\r\n", "spaces": strings.ReplaceAll(p.signer.text(), "\r\n", " ")} {
-		refused(t, c, name, form(with(signed, "signPubKeyCert", other)), channel.ErrNotGenuine)
+		refused(t, c, name, channeltest.Form(with(signed, "signPubKeyCert", other)), channel.ErrNotGenuine)
 	}
 	lf := with(payment(), "signPubKeyCert", strings.ReplaceAll(p.signer.text(), "\r\n", "\n"))
 	if _, err := c.ReadNotice(nil, p.notice(t, lf), noon); err != nil {
@@ -156,7 +157,7 @@ func TestFieldsCannotBeAddedDroppedMergedOrSplit(t *testing.T) {
 	} {
 		signed := p.signer.sign(t, payment())
 		change(signed)
-		body := form(signed)
+		body := channeltest.Form(signed)
 		if got, err := c.ReadNotice(nil, body, noon); err == nil {
 			t.Errorf("%s: %+v", name, got)
 		}
@@ -167,8 +168,8 @@ func TestFieldsCannotBeAddedDroppedMergedOrSplit(t *testing.T) {
 	if pairs(merged) != pairs(split) {
 		t.Fatal("the two messages have different texts")
 	}
-	refused(t, c, "a value with what could be a field", form(merged), channel.ErrMalformed)
-	if _, err := c.ReadNotice(nil, form(split), noon); err != nil {
+	refused(t, c, "a value with what could be a field", channeltest.Form(merged), channel.ErrMalformed)
+	if _, err := c.ReadNotice(nil, channeltest.Form(split), noon); err != nil {
 		t.Errorf("the same in two fields: %v", err)
 	}
 	refused(t, c, "an open brace", p.notice(t, with(payment(), "reqReserved", "{a=1")), channel.ErrMalformed)
@@ -193,7 +194,7 @@ func TestOtherVersionsAndMethodsOfSigningAreRefused(t *testing.T) {
 		"none": "", "not base64": strings.Repeat("*", 344), "short": "AAAA", "of another text": p.signer.signText(t, "x"),
 		"with a newline": p.signer.signText(t, pairs(single))[:343] + "\n", "of the merchant": p.merchant.signText(t, pairs(single)),
 	} {
-		refused(t, c, "signature "+name, form(with(single, "signature", signature)), channel.ErrNotGenuine)
+		refused(t, c, "signature "+name, channeltest.Form(with(single, "signature", signature)), channel.ErrNotGenuine)
 	}
 }
 
@@ -277,7 +278,7 @@ func TestRepliesToProblemsNeverReadAsSuccess(t *testing.T) {
 func refused(t *testing.T, c *unionpay.Channel, what string, body []byte, want error) {
 	t.Helper()
 	got, err := c.ReadNotice(nil, body, noon)
-	if !errors.Is(err, want) || got != (channel.Notice{}) || hasSecret(err.Error()) {
+	if !errors.Is(err, want) || got != (channel.Notice{}) || channeltest.Shows(err.Error(), secrets()) {
 		t.Errorf("%s: %+v, %v; want %v", what, got, err, want)
 	}
 }

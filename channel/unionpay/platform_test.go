@@ -8,22 +8,18 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
-	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"maps"
 	"math/big"
 	mathrand "math/rand/v2"
 	"net/http"
-	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/channel/unionpay"
 )
 
@@ -51,34 +47,12 @@ type platform struct{ root, middle, signer, merchant issued }
 var thePlatform = sync.OnceValue(func() *platform {
 	source := mathrand.NewChaCha8([32]byte{2})
 	p := &platform{}
-	p.root = issue(findKey(source), authority("CFCA ROOT", 1), nil)
-	p.middle = issue(findKey(source), authority("CFCA OCA1", 2), &p.root)
-	p.signer = issue(findKey(source), signing(signerName, 0x1039308534), &p.middle)
-	p.merchant = issue(findKey(source), signing("041@Z1@MERCHANT@00000001", 68759663125), &p.middle)
+	p.root = issue(channeltest.FindKey(source), authority("CFCA ROOT", 1), nil)
+	p.middle = issue(channeltest.FindKey(source), authority("CFCA OCA1", 2), &p.root)
+	p.signer = issue(channeltest.FindKey(source), signing(signerName, 0x1039308534), &p.middle)
+	p.merchant = issue(channeltest.FindKey(source), signing("041@Z1@MERCHANT@00000001", 68759663125), &p.middle)
 	return p
 })
-
-// findKey makes an RSA key of 2048 bits out of what the source gives.
-func findKey(source *mathrand.ChaCha8) *rsa.PrivateKey {
-	var primes []*big.Int
-	phi := big.NewInt(1)
-	for len(primes) < 2 {
-		candidate := make([]byte, 128)
-		source.Read(candidate) //nolint:errcheck // it never fails
-		candidate[0] |= 0xc0   // so that the product of two has 2048 bits
-		candidate[127] |= 1
-		if prime := new(big.Int).SetBytes(candidate); prime.ProbablyPrime(0) {
-			primes = append(primes, prime)
-			phi.Mul(phi, new(big.Int).Sub(prime, big.NewInt(1)))
-		}
-	}
-	key := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: new(big.Int).Mul(primes[0], primes[1]), E: 65537}, Primes: primes}
-	if key.D = new(big.Int).ModInverse(big.NewInt(65537), phi); key.D == nil {
-		return findKey(source)
-	}
-	key.Precompute()
-	return key
-}
 
 // signing is the template of a certificate that signs messages.
 func signing(name string, serial int64) *x509.Certificate {
@@ -112,52 +86,22 @@ func issue(key *rsa.PrivateKey, template *x509.Certificate, issuer *issued) issu
 
 // text is the certificate as it comes in a message.
 func (i issued) text() string {
-	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.certificate.Raw})
+	block := channeltest.PEM("CERTIFICATE", i.certificate.Raw)
 	return strings.ReplaceAll(strings.TrimSuffix(string(block), "\n"), "\n", "\r\n")
-}
-
-func writePEM(t testing.TB, dir, name, kind string, blocks ...[]byte) {
-	t.Helper()
-	var content []byte
-	for _, der := range blocks {
-		content = append(content, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})...)
-	}
-	if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // settingsIn writes the merchant's files to dir and returns settings that name them, changed by changes: nil removes.
 func (p *platform) settingsIn(t testing.TB, dir string, changes map[string]any) []byte {
 	t.Helper()
-	key, err := x509.MarshalPKCS8PrivateKey(p.merchant.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writePEM(t, dir, "acp_key.pem", "PRIVATE KEY", key)
-	writePEM(t, dir, "acp_sign.pem", "CERTIFICATE", p.merchant.certificate.Raw)
-	writePEM(t, dir, "acp_root.cer", "CERTIFICATE", p.root.certificate.Raw)
-	writePEM(t, dir, "acp_middle.cer", "CERTIFICATE", p.middle.certificate.Raw)
+	channeltest.WritePEM(t, dir, "acp_key.pem", "PRIVATE KEY", channeltest.PKCS8(t, p.merchant.key))
+	channeltest.WritePEM(t, dir, "acp_sign.pem", "CERTIFICATE", p.merchant.certificate.Raw)
+	channeltest.WritePEM(t, dir, "acp_root.cer", "CERTIFICATE", p.root.certificate.Raw)
+	channeltest.WritePEM(t, dir, "acp_middle.cer", "CERTIFICATE", p.middle.certificate.Raw)
 	settings := map[string]any{"mer_id": merID, "merchant_certificate_file": "acp_sign.pem", "merchant_key_file": "acp_key.pem",
 		"root_files": []string{"acp_root.cer"}, "middle_files": []string{"acp_middle.cer"},
 		"back_trans_url":  "https://unionpay.invalid/gateway/api/backTransReq.do",
 		"query_trans_url": "https://unionpay.invalid/gateway/api/queryTrans.do", "back_url": "https://shop.invalid/v1/notices/unionpay"}
-	for name, value := range changes {
-		settings[name] = value
-		if value == nil {
-			delete(settings, name)
-		}
-	}
-	return encode(t, settings)
-}
-
-func encode(t testing.TB, value any) []byte {
-	t.Helper()
-	text, err := json.Marshal(value)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
+	return channeltest.Settings(t, settings, changes)
 }
 
 // load makes the merchant's channel.
@@ -205,19 +149,10 @@ func (i issued) sign(t testing.TB, content map[string]string) map[string]string 
 	return signed
 }
 
-// form is a message as it arrives as a notice.
-func form(content map[string]string) []byte {
-	encoded := url.Values{}
-	for name, value := range content {
-		encoded.Set(name, value)
-	}
-	return []byte(encoded.Encode())
-}
-
 // notice is the body of a notice, signed by UnionPay.
 func (p *platform) notice(t testing.TB, content map[string]string) []byte {
 	t.Helper()
-	return form(p.signer.sign(t, content))
+	return channeltest.Form(p.signer.sign(t, content))
 }
 
 // with is the content with one field changed; an empty value removes it.

@@ -1,27 +1,17 @@
 package unionpay_test
 
 import (
-	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/base64"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/channel/unionpay"
-	"github.com/settled-dev/settled/tasks"
 )
 
 // loadFrom makes the merchant's channel of settings and files that are there.
@@ -34,14 +24,8 @@ func loadFrom(t testing.TB, dir string, settings []byte) *unionpay.Channel {
 	return c
 }
 
-// wrongSetting is a setting with a value that is refused, and the field that is named.
-type wrongSetting struct {
-	field string
-	value any
-	want  string
-}
-
-var wrongSettings = []wrongSetting{
+// wrongSettings are of files that settingsIn and writeOddFiles write.
+var wrongSettings = []channeltest.WrongSetting{
 	{"mer_id", nil, "mer_id"},
 	{"mer_id", 777290058110048, "mer_id"},
 	{"mer_id", "", "mer_id"},
@@ -96,21 +80,12 @@ var wrongSettings = []wrongSetting{
 func TestSettingsThatAreWrongAreRefusedByName(t *testing.T) {
 	t.Parallel()
 	p := thePlatform()
-	for _, c := range wrongSettings {
-		dir := filepath.Join(t.TempDir(), "unionpay")
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		settings := p.settingsIn(t, dir, map[string]any{c.field: c.value})
+	channeltest.CheckWrongSettings(t, wrongSettings, append(secrets(), "5ec4e7"), func(dir string, changes map[string]any) error {
+		settings := p.settingsIn(t, dir, changes)
 		writeOddFiles(t, dir)
 		_, err := unionpay.Load(dir, settings, http.DefaultClient)
-		var bad *tasks.FieldError
-		if !errors.As(err, &bad) || bad.Field != c.want || bad.Problem == "" || bad.Allowed == "" {
-			t.Errorf("%s %v: %v, want an error of %s", c.field, c.value, err, c.want)
-		} else if hasSecret(err.Error()) || strings.Contains(err.Error(), "5ec4e7") {
-			t.Errorf("%s %v: the error shows a key", c.field, c.value)
-		}
-	}
+		return err
+	})
 	if _, err := unionpay.Load(t.TempDir(), p.settingsIn(t, t.TempDir(), nil), nil); err == nil {
 		t.Error("there is no client, and nobody minds")
 	}
@@ -120,33 +95,23 @@ func TestSettingsThatAreWrongAreRefusedByName(t *testing.T) {
 func writeOddFiles(t *testing.T, dir string) {
 	t.Helper()
 	p := thePlatform()
-	if err := os.WriteFile(filepath.Join(dir, "empty.pem"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	elliptical, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	channeltest.Write(t, dir, "empty.pem", nil)
 	short, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // to see that it is refused
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, key := range map[string]any{"elliptic.pem": elliptical, "short.pem": short, "../outside.pem": p.merchant.key} {
-		der, err := x509.MarshalPKCS8PrivateKey(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		writePEM(t, dir, name, "PRIVATE KEY", der)
+	for name, key := range map[string]any{"elliptic.pem": channeltest.NewElliptic(t), "short.pem": short, "../outside.pem": p.merchant.key} {
+		channeltest.WritePEM(t, dir, name, "PRIVATE KEY", channeltest.PKCS8(t, key))
 	}
-	writePEM(t, dir, "two.pem", "CERTIFICATE", p.merchant.certificate.Raw, p.signer.certificate.Raw)
+	channeltest.WritePEM(t, dir, "two.pem", "CERTIFICATE", p.merchant.certificate.Raw, p.signer.certificate.Raw)
 	stranger := issue(p.signer.key, authority("STRANGER", 5), nil)
-	writePEM(t, dir, "stranger.pem", "CERTIFICATE", stranger.certificate.Raw)
+	channeltest.WritePEM(t, dir, "stranger.pem", "CERTIFICATE", stranger.certificate.Raw)
 	fake := issue(p.signer.key, authority("CFCA ROOT", 1), nil)
 	imposter := issue(p.signer.key, authority("CFCA OCA1", 2), &fake) // names our root, which has not signed it
-	writePEM(t, dir, "imposter.pem", "CERTIFICATE", imposter.certificate.Raw)
+	channeltest.WritePEM(t, dir, "imposter.pem", "CERTIFICATE", imposter.certificate.Raw)
 	other := issued{p.root.key, authority("CFCA OTHER", 1)} // the key of our root, under another name
 	renamed := issue(p.middle.key, authority("CFCA OCA1", 2), &other)
-	writePEM(t, dir, "renamed.pem", "CERTIFICATE", renamed.certificate.Raw)
+	channeltest.WritePEM(t, dir, "renamed.pem", "CERTIFICATE", renamed.certificate.Raw)
 	for name, change := range map[string]func(*x509.Certificate){
 		"unconstrained.pem": func(template *x509.Certificate) { template.IsCA, template.BasicConstraintsValid = false, false },
 		"mute.pem":          func(template *x509.Certificate) { template.KeyUsage = x509.KeyUsageDigitalSignature },
@@ -156,37 +121,17 @@ func writeOddFiles(t *testing.T, dir string) {
 	} {
 		template := authority("CFCA OCA1", 2)
 		change(template)
-		writePEM(t, dir, name, "CERTIFICATE", issue(p.middle.key, template, &p.root).certificate.Raw)
+		channeltest.WritePEM(t, dir, name, "CERTIFICATE", issue(p.middle.key, template, &p.root).certificate.Raw)
 	}
 }
 
-// hasSecret looks for the merchant's key in a text.
-func hasSecret(text string) bool {
-	key := thePlatform().merchant.key
-	for _, secret := range []string{"PRIVATE KEY", key.D.String(), key.D.Text(16), key.Primes[0].String(), key.N.String(),
-		base64.StdEncoding.EncodeToString(key.D.Bytes())} {
-		if strings.Contains(text, secret) {
-			return true
-		}
-	}
-	return false
-}
+// secrets are the merchant's key as a text could show it.
+func secrets() []string { return channeltest.Secrets(thePlatform().merchant.key) }
 
 func TestKeysArePrintedByNoVerb(t *testing.T) {
 	t.Parallel()
 	c := thePlatform().load(t, nil)
-	var log bytes.Buffer
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "channel", c)
-	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "channel", c)
-	texts := []string{string(encode(t, c)), log.String(), fmt.Sprintf("%+v", struct{ C *unionpay.Channel }{c})}
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
-		texts = append(texts, fmt.Sprintf(verb, c), fmt.Sprintf(verb, *c))
-	}
-	for _, text := range texts {
-		if hasSecret(text) || strings.Contains(text, "merchantKey") || !strings.Contains(text, merID) {
-			t.Errorf("shown: %.200s", text)
-		}
-	}
+	channeltest.CheckPrinting(t, c, merID, append(secrets(), "merchantKey"))
 }
 
 func TestKeyMayComeInTheOlderForm(t *testing.T) {
@@ -194,7 +139,7 @@ func TestKeyMayComeInTheOlderForm(t *testing.T) {
 	p := thePlatform()
 	dir := t.TempDir()
 	settings := p.settingsIn(t, dir, map[string]any{"merchant_key_file": "pkcs1.pem"})
-	writePEM(t, dir, "pkcs1.pem", "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(p.merchant.key))
+	channeltest.WritePEM(t, dir, "pkcs1.pem", "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(p.merchant.key))
 	if _, err := loadFrom(t, dir, settings).ReadNotice(nil, p.notice(t, payment()), noon); err != nil {
 		t.Error(err)
 	}

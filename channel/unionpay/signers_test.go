@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/channel/unionpay"
 )
 
@@ -67,10 +68,10 @@ func TestCertificatesThatProveNothingAreRefused(t *testing.T) {
 			template.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}}}
 		}), &p.middle),
 	} {
-		refused(t, c, name, form(signer.sign(t, payment())), channel.ErrNotGenuine)
+		refused(t, c, name, channeltest.Form(signer.sign(t, payment())), channel.ErrNotGenuine)
 	}
 	other := named("041@Z1@中国银联股份有限公司@2")
-	if _, err := c.ReadNotice(nil, form(other.sign(t, payment())), noon); err != nil {
+	if _, err := c.ReadNotice(nil, channeltest.Form(other.sign(t, payment())), noon); err != nil {
 		t.Errorf("a new certificate of UnionPay's: %v", err)
 	}
 	for name, text := range map[string]string{
@@ -79,7 +80,7 @@ func TestCertificatesThatProveNothingAreRefused(t *testing.T) {
 		"of another label":  strings.ReplaceAll(p.signer.text(), " CERTIFICATE", " TRUSTED CERTIFICATE"),
 		"not a certificate": "-----BEGIN CERTIFICATE-----\r\nMAA=\r\n-----END CERTIFICATE-----",
 	} {
-		refused(t, c, "certificate "+name, form(p.signer.sign(t, mapWith(payment(), "signPubKeyCert", text))), channel.ErrNotGenuine)
+		refused(t, c, "certificate "+name, channeltest.Form(p.signer.sign(t, mapWith(payment(), "signPubKeyCert", text))), channel.ErrNotGenuine)
 	}
 }
 
@@ -113,7 +114,7 @@ func TestKeysOfOtherKindsAreRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		refused(t, c, name, form(issued{kind.signer, certificate}.sign(t, payment())), channel.ErrNotGenuine)
+		refused(t, c, name, channeltest.Form(issued{kind.signer, certificate}.sign(t, payment())), channel.ErrNotGenuine)
 	}
 }
 
@@ -130,9 +131,9 @@ func TestChainCountsWhileAllOfItIsValid(t *testing.T) {
 		signer := issue(p.signer.key, lasting(signing(signerName, 7), years[2]), &middle)
 		dir := t.TempDir()
 		settings := p.settingsIn(t, dir, nil)
-		writePEM(t, dir, "acp_root.cer", "CERTIFICATE", root.certificate.Raw)
-		writePEM(t, dir, "acp_middle.cer", "CERTIFICATE", middle.certificate.Raw)
-		c, body := loadFrom(t, dir, settings), form(signer.sign(t, payment()))
+		channeltest.WritePEM(t, dir, "acp_root.cer", "CERTIFICATE", root.certificate.Raw)
+		channeltest.WritePEM(t, dir, "acp_middle.cer", "CERTIFICATE", middle.certificate.Raw)
+		c, body := loadFrom(t, dir, settings), channeltest.Form(signer.sign(t, payment()))
 		first, last := noon.AddDate(-1, 0, 0), noon.AddDate(1, 0, 0)
 		for _, now := range []time.Time{first, noon, last} { // both ends are included
 			if _, err := c.ReadNotice(nil, body, now); err != nil {
@@ -156,7 +157,7 @@ func TestRenewedRootTakesTheOldOnesPlace(t *testing.T) {
 	settings := p.settingsIn(t, dir, nil)
 	expired := issue(p.root.key, old, nil).certificate.Raw
 	for name, roots := range map[string][][]byte{"old first": {expired, p.root.certificate.Raw}, "new first": {p.root.certificate.Raw, expired}} {
-		writePEM(t, dir, "acp_root.cer", "CERTIFICATE", roots...)
+		channeltest.WritePEM(t, dir, "acp_root.cer", "CERTIFICATE", roots...)
 		if _, err := loadFrom(t, dir, settings).ReadNotice(nil, p.notice(t, payment()), noon); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -171,12 +172,12 @@ func TestNamesOfSignersAndSeveralAuthoritiesAreSettings(t *testing.T) {
 		"middle_files": []string{"newer.cer", "acp_middle.cer"}})
 	newRoot := issue(p.merchant.key, authority("CFCA ROOT", 3), nil) // the same name, another key
 	newMiddle := issue(p.merchant.key, authority("CFCA OCA1", 4), &newRoot)
-	writePEM(t, dir, "roots.cer", "CERTIFICATE", newRoot.certificate.Raw, p.root.certificate.Raw)
-	writePEM(t, dir, "newer.cer", "CERTIFICATE", newMiddle.certificate.Raw)
+	channeltest.WritePEM(t, dir, "roots.cer", "CERTIFICATE", newRoot.certificate.Raw, p.root.certificate.Raw)
+	channeltest.WritePEM(t, dir, "newer.cer", "CERTIFICATE", newMiddle.certificate.Raw)
 	c := loadFrom(t, dir, settings)
 	for name, issuer := range map[string]issued{"old": p.middle, "new": newMiddle} {
 		signer := issue(p.signer.key, signing("041@Z2017-11-1@00040000:SIGN@00000001", 7), &issuer)
-		if _, err := c.ReadNotice(nil, form(signer.sign(t, payment())), noon); err != nil {
+		if _, err := c.ReadNotice(nil, channeltest.Form(signer.sign(t, payment())), noon); err != nil {
 			t.Errorf("%s authority: %v", name, err)
 		}
 	}
@@ -207,7 +208,7 @@ func TestSHA1IsTakenWhereItIsAllowedOnly(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		settings := p.settingsIn(t, dir, map[string]any{"allow_sha1": c.allow})
-		writePEM(t, dir, "acp_middle.cer", "CERTIFICATE", c.middle.certificate.Raw)
+		channeltest.WritePEM(t, dir, "acp_middle.cer", "CERTIFICATE", c.middle.certificate.Raw)
 		loaded, err := unionpay.Load(dir, settings, http.DefaultClient)
 		if (err == nil) != c.load {
 			t.Errorf("%s: load: %v", name, err)
@@ -216,7 +217,7 @@ func TestSHA1IsTakenWhereItIsAllowedOnly(t *testing.T) {
 			continue
 		}
 		want := c.allow && c.signer.certificate.Issuer.CommonName == "CFCA OCA1"
-		if got, err := loaded.ReadNotice(nil, form(c.signer.sign(t, payment())), noon); (err == nil) != want {
+		if got, err := loaded.ReadNotice(nil, channeltest.Form(c.signer.sign(t, payment())), noon); (err == nil) != want {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"testing"
+
+	"github.com/settled-dev/settled/channel/channeltest"
 )
 
 // BenchmarkReadNotice is a payment's notice verified, decrypted and read. BenchmarkBareRSAVerification is the part of it that nobody
@@ -13,7 +15,7 @@ import (
 func BenchmarkReadNotice(b *testing.B) {
 	p := thePlatform()
 	c := p.load(b, nil)
-	body := wrap(b, "TRANSACTION.SUCCESS", encode(b, payment()))
+	body := wrap(b, "TRANSACTION.SUCCESS", channeltest.Encode(b, payment()))
 	header := p.sign(b, body, noon, publicID)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -25,7 +27,7 @@ func BenchmarkReadNotice(b *testing.B) {
 
 func BenchmarkBareRSAVerification(b *testing.B) {
 	p := thePlatform()
-	body := wrap(b, "TRANSACTION.SUCCESS", encode(b, payment()))
+	body := wrap(b, "TRANSACTION.SUCCESS", channeltest.Encode(b, payment()))
 	header := p.sign(b, body, noon, publicID)
 	signature, err := base64.StdEncoding.DecodeString(header.Get("Wechatpay-Signature"))
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/channel/wechat"
 )
 
@@ -17,7 +18,7 @@ func FuzzReadNotice(f *testing.F) {
 	for event, content := range map[string]map[string]any{"TRANSACTION.SUCCESS": payment(), "REFUND.SUCCESS": refunded("SUCCESS"),
 		"REFUND.CLOSED": refunded("CLOSED"), "REFUND.ABNORMAL": refunded("ABNORMAL"), "COUPON.USE": {}} {
 		for _, serial := range []string{p.serial(), publicID} {
-			body := wrap(f, event, encode(f, content))
+			body := wrap(f, event, channeltest.Encode(f, content))
 			header := p.sign(f, body, noon, serial)
 			m := message{header.Get("Wechatpay-Timestamp"), header.Get("Wechatpay-Nonce"), serial, string(body)}
 			signed[m] = true
@@ -43,9 +44,9 @@ func FuzzReadSignedNotice(f *testing.F) {
 	c := p.load(f, nil)
 	for event, content := range map[string]map[string]any{"TRANSACTION.SUCCESS": payment(), "REFUND.SUCCESS": refunded("SUCCESS"),
 		"REFUND.CLOSED": refunded("CLOSED")} {
-		f.Add(event, encode(f, content), []byte(nil))
+		f.Add(event, channeltest.Encode(f, content), []byte(nil))
 	}
-	f.Add("TRANSACTION.SUCCESS", []byte(nil), encode(f, envelope("TRANSACTION.SUCCESS", map[string]any{"nonce": "short"})))
+	f.Add("TRANSACTION.SUCCESS", []byte(nil), channeltest.Encode(f, envelope("TRANSACTION.SUCCESS", map[string]any{"nonce": "short"})))
 	f.Add("", []byte("[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]"), []byte("null"))
 	f.Fuzz(func(t *testing.T, event string, plaintext, body []byte) {
 		wrapped := wrap(t, event, plaintext)
@@ -60,12 +61,7 @@ func FuzzReadSignedNotice(f *testing.F) {
 func checkNotice(t *testing.T, c *wechat.Channel, notice channel.Notice, err error) {
 	t.Helper()
 	if err != nil {
-		if notice != (channel.Notice{}) {
-			t.Errorf("refused with %v, and read %+v", err, notice)
-		}
-		if reply := c.Reply(err, noon); reply.Status < 400 {
-			t.Errorf("%v is answered with %d", err, reply.Status)
-		}
+		channeltest.CheckRefusal(t, c, notice, err, noon)
 		return
 	}
 	moves := notice.Event == channel.EventPaid || notice.Event == channel.EventRefund

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/channel/wechat"
 	"github.com/settled-dev/settled/money"
 	"github.com/settled-dev/settled/tasks"
@@ -24,7 +25,7 @@ func TestPaymentIsReadFromTheNoticeThatSaysSo(t *testing.T) {
 	want := channel.Notice{Channel: tasks.SourceWeChat, Event: channel.EventPaid, ID: "EV-2026030211593000001", MerchantID: mchID,
 		AppID: appID, OutTradeNo: "rc0123456789abcdef0123456789abcd", ChannelTxnID: "4200001234202603021234567890",
 		Amount: money.FromFen(100_00), OccurredAt: paidAt}
-	body := wrap(t, "TRANSACTION.SUCCESS", encode(t, payment()))
+	body := wrap(t, "TRANSACTION.SUCCESS", channeltest.Encode(t, payment()))
 	for _, serial := range []string{p.serial(), publicID} {
 		for _, age := range []time.Duration{0, 299 * time.Second, -299 * time.Second} {
 			got, err := c.ReadNotice(p.sign(t, body, noon, serial), body, noon.Add(age))
@@ -49,9 +50,9 @@ func TestEmptyAssociatedDataIsTaken(t *testing.T) {
 		"absent": func(resource map[string]any) { delete(resource, "associated_data") },
 		"null":   func(resource map[string]any) { resource["associated_data"] = nil },
 	} {
-		resource := seal(t, encode(t, payment()), "")
+		resource := seal(t, channeltest.Encode(t, payment()), "")
 		change(resource)
-		body := encode(t, envelope("TRANSACTION.SUCCESS", resource))
+		body := channeltest.Encode(t, envelope("TRANSACTION.SUCCESS", resource))
 		if got, err := c.ReadNotice(p.sign(t, body, noon, p.serial()), body, noon); err != nil || got.Event != channel.EventPaid {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
@@ -71,7 +72,7 @@ func TestRefundNoticesSayHowTheRefundEnded(t *testing.T) {
 		"CLOSED":   {channel.RefundAnswer{State: channel.RefundFailed, Reason: "CLOSED"}, createdAt},
 		"ABNORMAL": {channel.RefundAnswer{State: channel.RefundFailed, Reason: "ABNORMAL"}, createdAt},
 	} {
-		body := wrap(t, "REFUND."+status, encode(t, refunded(status)))
+		body := wrap(t, "REFUND."+status, channeltest.Encode(t, refunded(status)))
 		got, err := c.ReadNotice(p.sign(t, body, noon, publicID), body, noon)
 		if diff := cmp.Diff(channel.Notice{Channel: tasks.SourceWeChat, Event: channel.EventRefund, ID: "EV-2026030211593000001",
 			MerchantID: mchID, OutTradeNo: "o1", ChannelTxnID: "4200001234202603021234567890", Amount: money.FromFen(30_00),
@@ -86,7 +87,7 @@ func TestEventsThatMoveNothingAreReadAsOthers(t *testing.T) {
 	p := thePlatform()
 	c := p.load(t, nil)
 	for _, event := range []string{"COUPON.USE", "PAYSCORE.USER_OPEN_SERVICE", "REFUND.PROCESSING", "transaction.success"} {
-		body := encode(t, envelope(event, nil))
+		body := channeltest.Encode(t, envelope(event, nil))
 		got, err := c.ReadNotice(p.sign(t, body, noon, p.serial()), body, noon)
 		if diff := cmp.Diff(channel.Notice{Channel: tasks.SourceWeChat, Event: channel.EventOther, ID: "EV-2026030211593000001",
 			OccurredAt: noon}, got); diff != "" || err != nil {
@@ -99,7 +100,7 @@ func TestNoOtherByteOfTheMessageIsTaken(t *testing.T) {
 	t.Parallel()
 	p := thePlatform()
 	c := p.load(t, nil)
-	body := wrap(t, "TRANSACTION.SUCCESS", encode(t, payment()))
+	body := wrap(t, "TRANSACTION.SUCCESS", channeltest.Encode(t, payment()))
 	for _, serial := range []string{p.serial(), publicID} {
 		header := p.sign(t, body, noon, serial)
 		for i := range body {
@@ -141,7 +142,7 @@ func TestMessagesThatAreNotTheChannelsAreRefused(t *testing.T) {
 	t.Parallel()
 	p := thePlatform()
 	c := p.load(t, nil)
-	body := wrap(t, "TRANSACTION.SUCCESS", encode(t, payment()))
+	body := wrap(t, "TRANSACTION.SUCCESS", channeltest.Encode(t, payment()))
 	set := func(name string, values ...string) func(http.Header) { return func(h http.Header) { h[name] = values } }
 	signature := p.sign(t, body, noon, p.serial()).Get("Wechatpay-Signature")
 	for name, c2 := range map[string]struct {
@@ -186,7 +187,7 @@ func TestBytesOfTheBodyCannotMoveIntoTheNonce(t *testing.T) {
 	t.Parallel()
 	p := thePlatform()
 	c := p.load(t, nil)
-	other := wrap(t, "TRANSACTION.SUCCESS", encode(t, payment()))
+	other := wrap(t, "TRANSACTION.SUCCESS", channeltest.Encode(t, payment()))
 	body := []byte("\n" + string(other))
 	header := p.sign(t, body, noon, p.serial())
 	header["Wechatpay-Nonce"] = []string{header.Get("Wechatpay-Nonce") + "\n"}
@@ -197,7 +198,7 @@ func TestGenuineMessagesOutsideTheWindowAreStale(t *testing.T) {
 	t.Parallel()
 	p := thePlatform()
 	c := p.load(t, nil)
-	body := wrap(t, "TRANSACTION.SUCCESS", encode(t, payment()))
+	body := wrap(t, "TRANSACTION.SUCCESS", channeltest.Encode(t, payment()))
 	for _, age := range []time.Duration{300 * time.Second, -300 * time.Second, 25 * time.Hour, -time.Hour} {
 		refused(t, c, age.String(), p.sign(t, body, noon.Add(-age), p.serial()), body, channel.ErrStale)
 	}
@@ -210,7 +211,7 @@ func TestPlatformCertificateCountsWhileItIsValidOnly(t *testing.T) {
 	t.Parallel()
 	p := thePlatform()
 	c := p.load(t, nil)
-	body := wrap(t, "TRANSACTION.SUCCESS", encode(t, payment()))
+	body := wrap(t, "TRANSACTION.SUCCESS", channeltest.Encode(t, payment()))
 	for _, at := range []time.Time{noon.AddDate(0, 7, 0), noon.AddDate(0, -7, 0)} {
 		if got, err := c.ReadNotice(p.sign(t, body, at, p.serial()), body, at); !errors.Is(err, channel.ErrNotGenuine) {
 			t.Errorf("at %v: %+v, %v", at, got, err)
@@ -225,12 +226,12 @@ func TestGenuineMessagesThatCannotBeReadAreMalformed(t *testing.T) {
 	t.Parallel()
 	p := thePlatform()
 	c := p.load(t, nil)
-	plain := string(encode(t, payment()))
+	plain := string(channeltest.Encode(t, payment()))
 	good := string(wrap(t, "TRANSACTION.SUCCESS", []byte(plain)))
 	resource := func(change func(map[string]any)) string {
 		r := seal(t, []byte(plain), "transaction")
 		change(r)
-		return string(encode(t, envelope("TRANSACTION.SUCCESS", r)))
+		return string(channeltest.Encode(t, envelope("TRANSACTION.SUCCESS", r)))
 	}
 	for name, body := range map[string]string{
 		"empty": "", "null": "null", "a list": "[]", "text": `"x"`, "not closed": good[:len(good)-1], "more after it": good + "{}",
@@ -243,7 +244,7 @@ func TestGenuineMessagesThatCannotBeReadAreMalformed(t *testing.T) {
 		"no resource":           strings.Replace(good, `"resource":`, `"resources":`, 1),
 		"invalid UTF-8":         strings.Replace(good, "支付", "\xff", 1),
 		"nested too deep":       good[:len(good)-1] + `,"x":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + "}",
-		"null resource":         string(encode(t, envelope("TRANSACTION.SUCCESS", nil))),
+		"null resource":         string(channeltest.Encode(t, envelope("TRANSACTION.SUCCESS", nil))),
 		"no nonce":              resource(func(r map[string]any) { delete(r, "nonce") }),
 		"a nonce of 11 bytes":   resource(func(r map[string]any) { r["nonce"] = "01234567890" }),
 		"a nonce of 13 bytes":   resource(func(r map[string]any) { r["nonce"] = "0123456789012" }),
@@ -348,8 +349,8 @@ func checkOddity(t *testing.T, event string, content map[string]any, path string
 	if value == nil {
 		delete(parent, name)
 	}
-	body := wrap(t, event, encode(t, content))
-	refused(t, p.load(t, nil), event+" with "+path+" "+string(encode(t, value)), p.sign(t, body, noon, p.serial()), body, want)
+	body := wrap(t, event, channeltest.Encode(t, content))
+	refused(t, p.load(t, nil), event+" with "+path+" "+string(channeltest.Encode(t, value)), p.sign(t, body, noon, p.serial()), body, want)
 }
 
 func TestRepliesToProblemsNeverReadAsSuccess(t *testing.T) {

@@ -10,19 +10,16 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
-	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"math/big"
 	mathrand "math/rand/v2"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/channel/wechat"
 )
 
@@ -52,32 +49,10 @@ func (p *platform) serial() string { return fmt.Sprintf("%X", certain) }
 // seed is genuine in another.
 var thePlatform = sync.OnceValue(func() *platform {
 	source := mathrand.NewChaCha8([32]byte{1})
-	p := &platform{certified: findKey(source), public: findKey(source), merchant: findKey(source)}
+	p := &platform{certified: channeltest.FindKey(source), public: channeltest.FindKey(source), merchant: channeltest.FindKey(source)}
 	p.certificate = selfSigned(p.certified, certain, noon.AddDate(0, -6, 0), noon.AddDate(0, 6, 0))
 	return p
 })
-
-// findKey makes an RSA key of 2048 bits out of what the source gives.
-func findKey(source *mathrand.ChaCha8) *rsa.PrivateKey {
-	var primes []*big.Int
-	phi := big.NewInt(1)
-	for len(primes) < 2 {
-		candidate := make([]byte, 128)
-		source.Read(candidate) //nolint:errcheck // it never fails
-		candidate[0] |= 0xc0   // so that the product of two has 2048 bits
-		candidate[127] |= 1
-		if prime := new(big.Int).SetBytes(candidate); prime.ProbablyPrime(0) {
-			primes = append(primes, prime)
-			phi.Mul(phi, new(big.Int).Sub(prime, big.NewInt(1)))
-		}
-	}
-	key := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: new(big.Int).Mul(primes[0], primes[1]), E: 65537}, Primes: primes}
-	if key.D = new(big.Int).ModInverse(big.NewInt(65537), phi); key.D == nil {
-		return findKey(source)
-	}
-	key.Precompute()
-	return key
-}
 
 func selfSigned(key *rsa.PrivateKey, serial *big.Int, from, to time.Time) []byte {
 	template := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: "Tenpay.com sign"},
@@ -89,37 +64,16 @@ func selfSigned(key *rsa.PrivateKey, serial *big.Int, from, to time.Time) []byte
 	return der
 }
 
-func writePEM(t testing.TB, dir, name, kind string, der []byte) {
-	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // settingsIn writes the merchant's files to dir and returns settings that name them, changed by changes: nil removes.
 func (p *platform) settingsIn(t testing.TB, dir string, changes map[string]any) []byte {
 	t.Helper()
-	merchant, err := x509.MarshalPKCS8PrivateKey(p.merchant)
-	if err != nil {
-		t.Fatal(err)
-	}
-	public, err := x509.MarshalPKIXPublicKey(&p.public.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writePEM(t, dir, "apiclient_key.pem", "PRIVATE KEY", merchant)
-	writePEM(t, dir, "pub_key.pem", "PUBLIC KEY", public)
-	writePEM(t, dir, "wechatpay_cert.pem", "CERTIFICATE", p.certificate)
+	channeltest.WritePEM(t, dir, "apiclient_key.pem", "PRIVATE KEY", channeltest.PKCS8(t, p.merchant))
+	channeltest.WritePEM(t, dir, "pub_key.pem", "PUBLIC KEY", channeltest.PKIX(t, &p.public.PublicKey))
+	channeltest.WritePEM(t, dir, "wechatpay_cert.pem", "CERTIFICATE", p.certificate)
 	settings := map[string]any{"mch_id": mchID, "app_id": appID, "merchant_serial": "7777", "merchant_key_file": "apiclient_key.pem",
 		"api_v3_key": apiV3Key, "platform_certificates": []string{"wechatpay_cert.pem"},
 		"public_keys": []map[string]string{{"id": publicID, "file": "pub_key.pem"}}, "base_url": "https://wechat.invalid"}
-	for name, value := range changes {
-		settings[name] = value
-		if value == nil {
-			delete(settings, name)
-		}
-	}
-	return encode(t, settings)
+	return channeltest.Settings(t, settings, changes)
 }
 
 // load makes the merchant's channel.
@@ -176,21 +130,12 @@ func seal(t testing.TB, plaintext []byte, associated string) map[string]any {
 // wrap is the body of a notice.
 func wrap(t testing.TB, event string, plaintext []byte) []byte {
 	t.Helper()
-	return encode(t, envelope(event, seal(t, plaintext, "transaction")))
+	return channeltest.Encode(t, envelope(event, seal(t, plaintext, "transaction")))
 }
 
 func envelope(event string, resource any) map[string]any {
 	return map[string]any{"id": "EV-2026030211593000001", "create_time": "2026-03-02T20:00:00+08:00", "event_type": event,
 		"resource_type": "encrypt-resource", "summary": "支付成功", "resource": resource}
-}
-
-func encode(t testing.TB, value any) []byte {
-	t.Helper()
-	text, err := json.Marshal(value)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
 }
 
 // payment is the plaintext of a payment's notice, with every documented field.

@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/internal/clock"
 )
 
@@ -72,7 +73,7 @@ func TestOfficialSDKAgreesOnRandomNotices(t *testing.T) {
 		content["attach"] = rapid.String().Draw(r, "attach")
 		fen := rapid.Int64Range(1, 10_000_000_000_000).Draw(r, "fen")
 		content["amount"].(map[string]any)["total"] = fen
-		body := wrap(t, "TRANSACTION.SUCCESS", encode(t, content))
+		body := wrap(t, "TRANSACTION.SUCCESS", channeltest.Encode(t, content))
 		serial := rapid.SampledFrom([]string{p.serial(), publicID}).Draw(r, "serial")
 		now := clock.System.Now()
 		age := time.Duration(rapid.Int64Range(-600, 600).Draw(r, "age")) * time.Second
@@ -130,10 +131,11 @@ func TestNoticesThatTheOfficialSDKCannotSurviveAreRefused(t *testing.T) {
 	t.Parallel()
 	p := timeless()
 	c, official := p.load(t, nil), newSDK(t, p)
-	short := seal(t, encode(t, payment()), "")
+	short := seal(t, channeltest.Encode(t, payment()), "")
 	short["nonce"] = "short"
 	for name, body := range map[string][]byte{
-		"no resource": encode(t, envelope("TRANSACTION.SUCCESS", nil)), "a short nonce": encode(t, envelope("TRANSACTION.SUCCESS", short)),
+		"no resource":   channeltest.Encode(t, envelope("TRANSACTION.SUCCESS", nil)),
+		"a short nonce": channeltest.Encode(t, envelope("TRANSACTION.SUCCESS", short)),
 	} {
 		now := clock.System.Now()
 		header := p.sign(t, body, now, publicID)

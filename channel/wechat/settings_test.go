@@ -1,25 +1,18 @@
 package wechat_test
 
 import (
-	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/big"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/channel/wechat"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -28,11 +21,7 @@ func TestSettingsThatAreWrongAreRefusedByName(t *testing.T) {
 	t.Parallel()
 	p := thePlatform()
 	long := strings.Repeat("a", 65)
-	for _, c := range []struct {
-		field string
-		value any
-		want  string // the field that is named
-	}{
+	channeltest.CheckWrongSettings(t, []channeltest.WrongSetting{
 		{"mch_id", nil, "mch_id"},
 		{"mch_id", 1900000109, "mch_id"},
 		{"mch_id", "19 00", "mch_id"},
@@ -70,18 +59,12 @@ func TestSettingsThatAreWrongAreRefusedByName(t *testing.T) {
 		{"notify_url", 1, "notify_url"},
 		{"Mch_id", "1", `"Mch_id"`},
 		{"api_key", apiV3Key, `"api_key"`},
-	} {
-		dir := t.TempDir()
-		settings := p.settingsIn(t, dir, map[string]any{c.field: c.value})
+	}, p.secrets(), func(dir string, changes map[string]any) error {
+		settings := p.settingsIn(t, dir, changes)
 		writeOddFiles(t, dir)
 		_, err := wechat.Load(dir, settings, http.DefaultClient)
-		var bad *tasks.FieldError
-		if !errors.As(err, &bad) || bad.Field != c.want || bad.Problem == "" || bad.Allowed == "" {
-			t.Errorf("%s %v: %v, want an error of %s", c.field, c.value, err, c.want)
-		} else if hasSecret(p, err.Error()) {
-			t.Errorf("%s %v: the error shows a key", c.field, c.value)
-		}
-	}
+		return err
+	})
 }
 
 func TestSettingsThatAreIncompleteAreRefused(t *testing.T) {
@@ -105,55 +88,22 @@ func TestSettingsThatAreIncompleteAreRefused(t *testing.T) {
 // writeOddFiles writes what the settings may not name.
 func writeOddFiles(t *testing.T, dir string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, "empty.pem"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "key.txt"), []byte(apiV3Key), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writePEM(t, dir, "elliptic.pem", "PRIVATE KEY", der)
-	writePEM(t, dir, "imposter.pem", "CERTIFICATE", selfSigned(thePlatform().public, certain, noon, noon))
+	channeltest.Write(t, dir, "empty.pem", nil)
+	channeltest.Write(t, dir, "key.txt", []byte(apiV3Key))
+	channeltest.WritePEM(t, dir, "elliptic.pem", "PRIVATE KEY", channeltest.PKCS8(t, channeltest.NewElliptic(t)))
+	channeltest.WritePEM(t, dir, "imposter.pem", "CERTIFICATE", selfSigned(thePlatform().public, certain, noon, noon))
 }
 
-// hasSecret looks for the merchant's keys in a text.
-func hasSecret(p *platform, text string) bool {
-	for _, secret := range []string{apiV3Key, base64.StdEncoding.EncodeToString([]byte(apiV3Key)), "PRIVATE KEY", p.merchant.D.String(),
-		p.merchant.D.Text(16), p.merchant.Primes[0].String(), p.merchant.N.String(), fmt.Sprint([]byte(apiV3Key))} {
-		if strings.Contains(text, secret) {
-			return true
-		}
-	}
-	return false
+// secrets are the merchant's keys as a text could show them.
+func (p *platform) secrets() []string {
+	return append(channeltest.Secrets(p.merchant), apiV3Key, base64.StdEncoding.EncodeToString([]byte(apiV3Key)), fmt.Sprint([]byte(apiV3Key)))
 }
 
 func TestKeysArePrintedByNoVerb(t *testing.T) {
 	t.Parallel()
 	p := thePlatform()
 	c := p.load(t, nil)
-	var log bytes.Buffer
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "channel", c)
-	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "channel", c)
-	encoded, err := json.Marshal(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	texts := []string{string(encoded), log.String(), fmt.Sprintf("%+v", struct{ C *wechat.Channel }{c})}
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
-		texts = append(texts, fmt.Sprintf(verb, c), fmt.Sprintf(verb, *c))
-	}
-	for _, text := range texts {
-		if hasSecret(p, text) || strings.Contains(text, "merchantKey") || !strings.Contains(text, mchID) {
-			t.Errorf("shown: %.200s", text)
-		}
-	}
+	channeltest.CheckPrinting(t, c, mchID, append(p.secrets(), "merchantKey"))
 }
 
 func TestKeysMayComeInFilesAndInOlderForms(t *testing.T) {
@@ -162,15 +112,13 @@ func TestKeysMayComeInFilesAndInOlderForms(t *testing.T) {
 	dir := t.TempDir()
 	settings := p.settingsIn(t, dir, map[string]any{"api_v3_key": nil, "api_v3_key_file": "api_v3_key.txt", "public_keys": nil,
 		"merchant_key_file": "pkcs1.pem", "notify_url": "https://shop.invalid/v1/notices/wechat", "base_url": "https://wechat.invalid/"})
-	if err := os.WriteFile(filepath.Join(dir, "api_v3_key.txt"), []byte(apiV3Key+"\r\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	writePEM(t, dir, "pkcs1.pem", "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(p.merchant))
+	channeltest.Write(t, dir, "api_v3_key.txt", []byte(apiV3Key+"\r\n"))
+	channeltest.WritePEM(t, dir, "pkcs1.pem", "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(p.merchant))
 	c, err := wechat.Load(dir, settings, http.DefaultClient)
 	if err != nil {
 		t.Fatal(err)
 	}
-	body := wrap(t, "TRANSACTION.SUCCESS", encode(t, payment()))
+	body := wrap(t, "TRANSACTION.SUCCESS", channeltest.Encode(t, payment()))
 	if _, err := c.ReadNotice(p.sign(t, body, noon, p.serial()), body, noon); err != nil {
 		t.Error(err)
 	}
@@ -183,7 +131,7 @@ func TestKeysMayComeInFilesAndInOlderForms(t *testing.T) {
 func TestEitherKindOfKeyIsEnough(t *testing.T) {
 	t.Parallel()
 	p := thePlatform()
-	body := wrap(t, "TRANSACTION.SUCCESS", encode(t, payment()))
+	body := wrap(t, "TRANSACTION.SUCCESS", channeltest.Encode(t, payment()))
 	for name, serial := range map[string]string{"platform_certificates": publicID, "public_keys": p.serial()} {
 		c := p.load(t, map[string]any{name: nil})
 		if _, err := c.ReadNotice(p.sign(t, body, noon, serial), body, noon); err != nil {
@@ -198,25 +146,13 @@ func TestCertificatesOfOneFileAndOfOddSerialNumbersAreFound(t *testing.T) {
 	dir := t.TempDir()
 	settings := p.settingsIn(t, dir, map[string]any{"platform_certificates": []string{"both.pem"}, "public_keys": nil})
 	odd := big.NewInt(0xABC)
-	both := filepath.Join(dir, "both.pem")
-	writePEM(t, dir, "both.pem", "CERTIFICATE", p.certificate)
-	first, err := os.ReadFile(both)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writePEM(t, dir, "both.pem", "CERTIFICATE", selfSigned(p.certified, odd, noon.Add(-time.Hour), noon.Add(time.Hour)))
-	second, err := os.ReadFile(both)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(both, append(first, second...), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	channeltest.WritePEM(t, dir, "both.pem", "CERTIFICATE", p.certificate,
+		selfSigned(p.certified, odd, noon.Add(-time.Hour), noon.Add(time.Hour)))
 	c, err := wechat.Load(dir, settings, http.DefaultClient)
 	if err != nil {
 		t.Fatal(err)
 	}
-	body := wrap(t, "TRANSACTION.SUCCESS", encode(t, payment()))
+	body := wrap(t, "TRANSACTION.SUCCESS", channeltest.Encode(t, payment()))
 	for _, serial := range []string{p.serial(), "ABC", "0ABC"} {
 		if _, err := c.ReadNotice(p.sign(t, body, noon, serial), body, noon); err != nil {
 			t.Errorf("serial %s: %v", serial, err)
