@@ -139,12 +139,11 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, source tasks.So
 }
 
 // enter reads the raw bytes, as they were signed, and takes a slot, which the caller gives back. A sender who is slower than the channel
-// would wait is cut off.
+// would wait is cut off: the deadline stays, so that the server does not wait for the rest either before it answers.
 func (h *Handler) enter(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	connection := http.NewResponseController(w)
 	// A server's connection knows the system's time only. One that knows no deadlines has its own.
 	_ = connection.SetReadDeadline(clock.System.Now().Add(answerWithin))
-	defer func() { _ = connection.SetReadDeadline(time.Time{}) }()
 	raw := http.MaxBytesReader(w, r.Body, BodyBytesMax)
 	body, err := io.ReadAll(io.LimitReader(raw, usualBytes))
 	if err != nil {
@@ -160,6 +159,7 @@ func (h *Handler) enter(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		<-h.slots
 		return nil, fmt.Errorf("%w: body: %w", channel.ErrMalformed, err)
 	}
+	_ = connection.SetReadDeadline(time.Time{}) // an expired one would end ctx
 	return append(body, rest...), nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/intake/notice"
+	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/internal/postgres/pgtest"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
@@ -101,6 +103,30 @@ func TestSlowSendersKeepNoNoticeOut(t *testing.T) {
 	sending.Wait()
 	d.expectCounted(t, map[string]int{"confirmed": 1, "malformed": notice.NoticesMax})
 	d.expect(t, map[ledger.AccountName]string{cash: "100.00"})
+}
+
+// It takes as long as a sender is given.
+func TestSenderWhoStopsIsAnsweredAndCutOff(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	server := httptest.NewServer(d.mux)
+	t.Cleanup(server.Close)
+	connection, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = connection.Close() })
+	if err := connection.SetDeadline(clock.System.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(connection, "POST /v1/notices/wechat HTTP/1.1\r\nHost: here\r\nContent-Length: 10\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	said, err := io.ReadAll(connection) // to the connection's end
+	if err != nil || !bytes.HasPrefix(said, []byte("HTTP/1.1 503 ")) {
+		t.Errorf("%v; answered %q", err, said)
+	}
+	d.expectCounted(t, map[string]int{"malformed": 1})
 }
 
 // broken panics where it is told to.
