@@ -220,8 +220,8 @@ func (d *door) cases(t *testing.T) []openedCase {
 	return cases
 }
 
-// expectCounted compares the results that were counted since the last restart, summed over channels.
-func (d *door) expectCounted(t *testing.T, want map[string]int) {
+// counted are the results that were counted since the last restart, summed over channels.
+func (d *door) counted(t *testing.T) map[string]int {
 	t.Helper()
 	families, err := d.registry.Gather()
 	if err != nil {
@@ -238,7 +238,13 @@ func (d *door) expectCounted(t *testing.T, want map[string]int) {
 			}
 		}
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	return got
+}
+
+// expectCounted compares what was counted.
+func (d *door) expectCounted(t *testing.T, want map[string]int) {
+	t.Helper()
+	if diff := cmp.Diff(want, d.counted(t)); diff != "" {
 		t.Errorf("counted (-want +got):\n%s", diff)
 	}
 }

@@ -242,7 +242,10 @@ func TestChannelComesAgainWhenPostgresIsTooSlow(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.done(t, n)
-	d.expectCounted(t, map[string]int{"unavailable": 1, "replayed": 1})
+	// Whether the insert that was given up was committed all the same, nobody can know.
+	if counted := d.counted(t); counted["unavailable"] != 1 || counted["replayed"]+counted["confirmed"] != 1 {
+		t.Errorf("counted %v", counted)
+	}
 	d.expect(t, map[ledger.AccountName]string{cash: "100.00"})
 }
 
