@@ -22,6 +22,7 @@ import (
 	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/channel/alipay"
 	"github.com/settled-dev/settled/channel/alipay/alipaysim"
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/channel/simulate"
 	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/money"
@@ -50,6 +51,11 @@ var simulated = sync.OnceValue(func() []byte {
 	}
 	return keys
 })
+
+func newDesk() *channeltest.Desk {
+	return &channeltest.Desk{At: noon, End: channel.RefundAnswer{State: channel.RefundSucceeded, EndedAt: noon},
+		Paid: simulate.Payment{OutTradeNo: outTradeNo, ChannelTxnID: tradeNo, Amount: money.FromFen(100_00), PaidAt: paidAt}}
+}
 
 func restore(t *testing.T, clock clock.Clock) *alipaysim.Channel {
 	t.Helper()
@@ -89,7 +95,7 @@ func load(t *testing.T, sim *alipaysim.Channel, baseURL string, changes map[stri
 }
 
 // connect serves a simulated Alipay over the desk, and loads the merchant's side of it.
-func connect(t *testing.T, sim *alipaysim.Channel, d *desk) *alipay.Channel {
+func connect(t *testing.T, sim *alipaysim.Channel, d *channeltest.Desk) *alipay.Channel {
 	t.Helper()
 	server := httptest.NewServer(sim.Handler(d))
 	t.Cleanup(server.Close)
@@ -201,8 +207,8 @@ func TestRefundsArePaidOnceEach(t *testing.T) {
 				t.Errorf("%s, step %d: %+v, %v; want %+v, %v", signing, step, got, err, s.want, s.isErr)
 			}
 		}
-		if d.refunded != money.FromFen(100_00) || len(d.refunds) != 3 {
-			t.Errorf("%s: %d refunds of %s", signing, len(d.refunds), d.refunded)
+		if taken := d.Taken(); taken["rf3"].RefundedTotal != money.FromFen(100_00) || len(taken) != 3 {
+			t.Errorf("%s: refunds %+v", signing, taken)
 		}
 	}
 }
@@ -213,16 +219,16 @@ func TestRefusalsOfTheDeskAreTold(t *testing.T) {
 	nobodys := order("rf1", "30.00")
 	nobodys.ChannelTxnID = "1"
 	for name, c := range map[string]struct {
-		desk  func(*desk)
+		desk  func(*channeltest.Desk)
 		order tasks.RefundOrder
 		want  string
 	}{
-		"nobody's payment": {func(*desk) {}, nobodys, "ACQ.TRADE_NOT_EXIST"},
-		"too much":         {func(*desk) {}, order("rf1", "100.01"), "ACQ.REFUND_AMT_NOT_EQUAL_TOTAL"},
-		"another amount": {func(d *desk) { _, _, _ = d.Refund("rf1", tradeNo, "", money.FromFen(1)) }, order("rf1", "30.00"),
+		"nobody's payment": {func(*channeltest.Desk) {}, nobodys, "ACQ.TRADE_NOT_EXIST"},
+		"too much":         {func(*channeltest.Desk) {}, order("rf1", "100.01"), "ACQ.REFUND_AMT_NOT_EQUAL_TOTAL"},
+		"another amount": {func(d *channeltest.Desk) { _, _, _ = d.Refund("rf1", tradeNo, "", money.FromFen(1)) }, order("rf1", "30.00"),
 			"ACQ.DISCORDANT_REPEAT_REQUEST"},
-		"a full disk": {func(d *desk) { d.fails = errors.New("no space") }, order("rf1", "30.00"), "ACQ.SYSTEM_ERROR"},
-		"no number":   {func(*desk) {}, order("", "30.00"), "ACQ.INVALID_PARAMETER"},
+		"a full disk": {func(d *channeltest.Desk) { d.Fails = errors.New("no space") }, order("rf1", "30.00"), "ACQ.SYSTEM_ERROR"},
+		"no number":   {func(*channeltest.Desk) {}, order("", "30.00"), "ACQ.INVALID_PARAMETER"},
 	} {
 		d := newDesk()
 		c.desk(d)
@@ -236,9 +242,9 @@ func TestRefusalsOfTheDeskAreTold(t *testing.T) {
 func TestFailuresAreHeardBySendingAgain(t *testing.T) {
 	t.Parallel()
 	failed := channel.RefundAnswer{State: channel.RefundFailed, Reason: "ACQ.TRADE_HAS_FINISHED"}
-	for name, change := range map[string]func(*desk){
-		"the desk fails it":                    func(d *desk) { d.end = channel.RefundFailed },
-		"the payment is more than a year past": func(d *desk) { d.payment.PaidAt = noon.AddDate(-1, 0, -1) },
+	for name, change := range map[string]func(*channeltest.Desk){
+		"the desk fails it":                    func(d *channeltest.Desk) { d.End = channel.RefundAnswer{State: channel.RefundFailed} },
+		"the payment is more than a year past": func(d *channeltest.Desk) { d.Paid.PaidAt = noon.AddDate(-1, 0, -1) },
 	} {
 		d := newDesk()
 		change(d)
@@ -254,21 +260,21 @@ func TestFailuresAreHeardBySendingAgain(t *testing.T) {
 func TestLostAnswerIsUnknownAndThenFound(t *testing.T) {
 	t.Parallel()
 	d := newDesk()
-	d.drops = true
+	d.Drops = true
 	c := connect(t, restore(t, clock.Fixed(noon)), d)
 	if answer, err := c.Refund(t.Context(), order("rf1", "30.00")); err == nil {
 		t.Errorf("the answer was not lost: %+v", answer)
 	}
 	answer, err := channel.Pursue(t.Context(), c, order("rf1", "30.00"), true)
-	if err != nil || answer.State != channel.RefundSucceeded || len(d.refunds) != 1 {
-		t.Errorf("%+v, %v, %d refunds", answer, err, len(d.refunds))
+	if err != nil || answer.State != channel.RefundSucceeded || len(d.Taken()) != 1 {
+		t.Errorf("%+v, %v, %d refunds", answer, err, len(d.Taken()))
 	}
 }
 
 func TestRefundThatIsNotMadeYetIsProcessing(t *testing.T) {
 	t.Parallel()
 	d := newDesk()
-	d.end = channel.RefundProcessing
+	d.End = channel.RefundAnswer{State: channel.RefundProcessing}
 	c := connect(t, restore(t, clock.Fixed(noon)), d)
 	for _, asked := range []bool{false, true} {
 		if answer, err := channel.Pursue(t.Context(), c, order("rf1", "30.00"), asked); err != nil || answer.State != channel.RefundProcessing {
@@ -414,8 +420,8 @@ func TestGatewayTakesNoRequestThatTheAppHasNotSigned(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %s", name, answer, err, c.want)
 		}
 	}
-	if len(d.refunds) != 0 {
-		t.Errorf("%d refunds were taken", len(d.refunds))
+	if len(d.Taken()) != 0 {
+		t.Errorf("%d refunds were taken", len(d.Taken()))
 	}
 	bare := load(t, sim, server.URL, map[string]any{"alipay_certificates": nil, "app_certificate": nil, "alipay_root_certificate": nil})
 	if answer, err := bare.Refund(t.Context(), order("rf1", "30.00")); err != nil || answer.State != channel.RefundSucceeded {

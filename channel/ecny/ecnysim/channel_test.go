@@ -4,18 +4,17 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/channel/ecny"
 	"github.com/settled-dev/settled/channel/ecny/ecnysim"
 	"github.com/settled-dev/settled/channel/simulate"
@@ -26,56 +25,13 @@ import (
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 
-// desk has one payment of 100 yuan, and ends refunds as the test says.
-type desk struct {
-	mu      sync.Mutex
-	now     time.Time
-	state   channel.RefundState
-	drop    bool
-	refuse  error
-	refunds map[string]simulate.Refund
-}
-
 func payment() simulate.Payment {
 	return simulate.Payment{OutTradeNo: "rc1", ChannelTxnID: "003226030219592050185300", Amount: money.FromFen(100_00), PaidAt: noon}
 }
 
-func (d *desk) Now() time.Time {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.now
-}
-
-func (d *desk) Payment(channelTxnID, outTradeNo string) (simulate.Payment, bool) {
-	p := payment()
-	return p, channelTxnID == p.ChannelTxnID || channelTxnID == "" && outTradeNo == p.OutTradeNo
-}
-
-func (d *desk) Refund(number, _, _ string, amount money.Amount) (simulate.Refund, bool, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.refuse != nil {
-		return simulate.Refund{}, false, fmt.Errorf("refund %s: %w", number, d.refuse)
-	}
-	refund, again := d.refunds[number]
-	if !again {
-		refund = simulate.Refund{Number: number, Payment: payment(), Amount: amount, State: d.state, Reason: "closed", AcceptedAt: d.now,
-			EndedAt: d.now}
-		d.refunds[number] = refund
-	}
-	return refund, d.drop, nil
-}
-
-func (d *desk) Refunded(number string) (simulate.Refund, bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	refund, found := d.refunds[number]
-	return refund, found
-}
-
 // scene is a merchant and its bank, over HTTP.
 type scene struct {
-	desk  *desk
+	desk  *channeltest.Desk
 	bank  *ecnysim.Channel
 	clock *clock.Manual
 	url   string
@@ -83,7 +39,8 @@ type scene struct {
 
 func setup(t *testing.T) *scene {
 	t.Helper()
-	s := &scene{desk: &desk{now: noon, state: channel.RefundSucceeded, refunds: map[string]simulate.Refund{}}, clock: clock.NewManual(noon)}
+	s := &scene{clock: clock.NewManual(noon), desk: &channeltest.Desk{Paid: payment(), At: noon,
+		End: channel.RefundAnswer{State: channel.RefundSucceeded, EndedAt: noon}}}
 	var err error
 	if s.bank, err = ecnysim.New(s.clock); err != nil {
 		t.Fatal(err)
@@ -225,7 +182,7 @@ func TestRefundIsAskedForQueriedAndRepeated(t *testing.T) {
 		channel.RefundFailed:     {State: channel.RefundFailed, Reason: "F"},
 	} {
 		s := setup(t)
-		s.desk.state = state
+		s.desk.End = channel.RefundAnswer{State: state, Reason: "closed", EndedAt: noon}
 		c := s.merchant(t, nil)
 		if _, err := c.Query(t.Context(), order("rf1")); !errors.Is(err, channel.ErrUnknownNumber) {
 			t.Errorf("query before: %v", err)
@@ -240,8 +197,8 @@ func TestRefundIsAskedForQueriedAndRepeated(t *testing.T) {
 		if answer, err := c.Query(t.Context(), order("rf1")); answer != want || err != nil {
 			t.Errorf("%s, query: %+v, %v, want %+v", state, answer, err, want)
 		}
-		if len(s.desk.refunds) != 1 {
-			t.Errorf("%d refunds", len(s.desk.refunds))
+		if len(s.desk.Taken()) != 1 {
+			t.Errorf("%d refunds", len(s.desk.Taken()))
 		}
 	}
 }
@@ -250,7 +207,7 @@ func TestRefundWhoseAnswerIsLostIsFoundByItsNumber(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	c := s.merchant(t, nil)
-	s.desk.drop = true
+	s.desk.Drops = true
 	if answer, err := channel.Pursue(t.Context(), c, order("rf1"), false); err == nil {
 		t.Fatalf("the answer was not lost: %+v", answer)
 	}
@@ -265,10 +222,10 @@ func TestRefusalsOfTheBankAreNoAnswers(t *testing.T) {
 		change func(*scene, *tasks.RefundOrder)
 		code   string
 	}{
-		"no payment":         {func(s *scene, _ *tasks.RefundOrder) { s.desk.refuse = simulate.ErrUnknownPayment }, "OCMBORDERID_NOT_EXIST"},
-		"too much":           {func(s *scene, _ *tasks.RefundOrder) { s.desk.refuse = simulate.ErrTooMuch }, "NOT_ENOUGH"},
-		"number taken":       {func(s *scene, _ *tasks.RefundOrder) { s.desk.refuse = simulate.ErrNumberTaken }, "ORDERID_DUPLICATION"},
-		"trouble":            {func(s *scene, _ *tasks.RefundOrder) { s.desk.refuse = errors.New("trouble") }, "SYSTERM_ERROR"},
+		"no payment":         {func(s *scene, _ *tasks.RefundOrder) { s.desk.Fails = simulate.ErrUnknownPayment }, "OCMBORDERID_NOT_EXIST"},
+		"too much":           {func(s *scene, _ *tasks.RefundOrder) { s.desk.Fails = simulate.ErrTooMuch }, "NOT_ENOUGH"},
+		"number taken":       {func(s *scene, _ *tasks.RefundOrder) { s.desk.Fails = simulate.ErrNumberTaken }, "ORDERID_DUPLICATION"},
+		"trouble":            {func(s *scene, _ *tasks.RefundOrder) { s.desk.Fails = errors.New("trouble") }, "SYSTERM_ERROR"},
 		"another payment":    {func(_ *scene, o *tasks.RefundOrder) { o.ChannelTxnID = "42" }, "OCMBORDERID_NOT_EXIST"},
 		"another captured":   {func(_ *scene, o *tasks.RefundOrder) { o.Captured = money.FromFen(99_00) }, "TXNAMT_ERROR"},
 		"a long number":      {func(_ *scene, o *tasks.RefundOrder) { o.Number = strings.Repeat("1", 33) }, "ORDERID_NOT_LAWFUL"},
@@ -297,12 +254,12 @@ func TestOldPaymentsAreNotRefundedAndOldRefundsNotFound(t *testing.T) {
 	if _, err := c.Refund(t.Context(), order("rf1")); err != nil {
 		t.Fatal(err)
 	}
-	s.desk.now = noon.AddDate(0, 0, 16)
+	s.desk.At = noon.AddDate(0, 0, 16)
 	s.clock.Advance(16 * 24 * time.Hour)
 	if answer, err := c.Query(t.Context(), order("rf1")); err == nil || errors.Is(err, channel.ErrUnknownNumber) {
 		t.Errorf("a refund of 16 days ago: %+v, %v", answer, err)
 	}
-	s.desk.now = noon.AddDate(1, 0, 1)
+	s.desk.At = noon.AddDate(1, 0, 1)
 	answer, err := c.Refund(t.Context(), order("rf2"))
 	if want := (channel.RefundAnswer{State: channel.RefundFailed, Reason: "TRADE_OVERDUE"}); answer != want || err != nil {
 		t.Errorf("a payment of last year: %+v, %v", answer, err)
@@ -342,8 +299,8 @@ func TestRequestsThatAreNotTheMerchantsAreRefused(t *testing.T) {
 			t.Errorf("%s is answered %s, %v, %v", body, said, err, closeErr)
 		}
 	}
-	if len(s.desk.refunds) != 0 {
-		t.Errorf("%d refunds", len(s.desk.refunds))
+	if len(s.desk.Taken()) != 0 {
+		t.Errorf("%d refunds", len(s.desk.Taken()))
 	}
 }
 

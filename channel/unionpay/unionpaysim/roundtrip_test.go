@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/channel/simulate"
 	"github.com/settled-dev/settled/channel/unionpay"
 	"github.com/settled-dev/settled/channel/unionpay/unionpaysim"
@@ -38,7 +39,7 @@ func must(c *unionpaysim.Channel, err error) *unionpaysim.Channel {
 }
 
 // connect serves a simulated UnionPay over the desk, and loads the merchant's side of it.
-func connect(t *testing.T, sim *unionpaysim.Channel, d *desk) *unionpay.Channel {
+func connect(t *testing.T, sim *unionpaysim.Channel, d *channeltest.Desk) *unionpay.Channel {
 	t.Helper()
 	server := httptest.NewServer(sim.Handler(d))
 	t.Cleanup(server.Close)
@@ -59,9 +60,9 @@ func load(t *testing.T, sim *unionpaysim.Channel, baseURL string) *unionpay.Chan
 	return c.WithClock(clock.Fixed(noon))
 }
 
-func newDesk() *desk {
-	return &desk{now: noon, end: channel.RefundAnswer{State: channel.RefundProcessing}, refunds: map[string]simulate.Refund{},
-		payment: simulate.Payment{OutTradeNo: "rc0123456789abcdef0123456789abcd", ChannelTxnID: "952603021959303028398",
+func newDesk() *channeltest.Desk {
+	return &channeltest.Desk{At: noon, End: channel.RefundAnswer{State: channel.RefundProcessing}, ChannelRefundID: "052603021959303028400",
+		Paid: simulate.Payment{OutTradeNo: "rc0123456789abcdef0123456789abcd", ChannelTxnID: "952603021959303028398",
 			Amount: money.FromFen(100_00), PaidAt: paidAt}}
 }
 
@@ -165,7 +166,7 @@ func TestRefundIsTakenAndItsEndIsFound(t *testing.T) {
 		"failed too": {State: channel.RefundFailed, Reason: "63 state of the card forbids it"},
 	} {
 		d := newDesk()
-		d.end = end
+		d.End = end
 		c := connect(t, simulated(), d)
 		if _, err := c.Query(t.Context(), order("rf01234567")); !errors.Is(err, channel.ErrUnknownNumber) {
 			t.Errorf("%s: a query before the refund: %v", name, err)
@@ -179,7 +180,7 @@ func TestRefundIsTakenAndItsEndIsFound(t *testing.T) {
 				t.Errorf("%s: found as %+v, %v", name, answer, err)
 			}
 		}
-		if refunds := d.refunds; len(refunds) != 1 || refunds["rf01234567"].Amount != money.FromFen(30_00) {
+		if refunds := d.Taken(); len(refunds) != 1 || refunds["rf01234567"].Amount != money.FromFen(30_00) {
 			t.Errorf("%s: the desk has %+v", name, refunds)
 		}
 	}
@@ -188,7 +189,7 @@ func TestRefundIsTakenAndItsEndIsFound(t *testing.T) {
 func TestRepeatedRefundIsRefusedAndFoundByAQuery(t *testing.T) {
 	t.Parallel()
 	d := newDesk()
-	d.end.State = channel.RefundSucceeded
+	d.End.State = channel.RefundSucceeded
 	c := connect(t, simulated(), d)
 	for attempt := range 2 {
 		_, err := c.Refund(t.Context(), order("rf01234567"))
@@ -198,8 +199,8 @@ func TestRepeatedRefundIsRefusedAndFoundByAQuery(t *testing.T) {
 		}
 	}
 	answer, err := channel.Pursue(t.Context(), c, order("rf01234567"), true)
-	if answer.State != channel.RefundSucceeded || err != nil || len(d.refunds) != 1 {
-		t.Errorf("%+v, %v, %+v", answer, err, d.refunds)
+	if answer.State != channel.RefundSucceeded || err != nil || len(d.Taken()) != 1 {
+		t.Errorf("%+v, %v, %+v", answer, err, d.Taken())
 	}
 	later := order("rf01234567")
 	later.OccurredAt = later.OccurredAt.Add(time.Second)
@@ -211,7 +212,7 @@ func TestRepeatedRefundIsRefusedAndFoundByAQuery(t *testing.T) {
 func TestDroppedAnswerLeavesTheRefundTaken(t *testing.T) {
 	t.Parallel()
 	d := newDesk()
-	d.end.State, d.drops = channel.RefundSucceeded, true
+	d.End.State, d.Drops = channel.RefundSucceeded, true
 	c := connect(t, simulated(), d)
 	if answer, err := c.Refund(t.Context(), order("rf01234567")); err == nil {
 		t.Errorf("the answer came: %+v", answer)
@@ -227,7 +228,7 @@ func TestRefusalsOfTheDeskBecomeCodes(t *testing.T) {
 	for want, fails := range map[string]error{"36": simulate.ErrTooMuch, "12": simulate.ErrNumberTaken, "35": simulate.ErrUnknownPayment,
 		"02": errors.New("out of order")} {
 		d := newDesk()
-		d.fails = fails
+		d.Fails = fails
 		_, err := connect(t, simulated(), d).Refund(t.Context(), order("rf01234567"))
 		var refusal *unionpay.AnswerError
 		if !errors.As(err, &refusal) || refusal.Code != want || refusal.Message == "" {
@@ -264,8 +265,8 @@ func TestRequestsThatAreNotTheMerchantsAreRefused(t *testing.T) {
 			t.Errorf("%q is answered with %s, %v", body, text, err)
 		}
 	}
-	if len(d.refunds) > 0 {
-		t.Errorf("the desk has %+v", d.refunds)
+	if len(d.Taken()) > 0 {
+		t.Errorf("the desk has %+v", d.Taken())
 	}
 }
 
