@@ -1,12 +1,12 @@
 package alipaysim
 
 import (
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 
+	"github.com/settled-dev/settled/channel/simulate"
 	"github.com/settled-dev/settled/internal/clock"
 )
 
@@ -63,13 +63,9 @@ func Restore(clock clock.Clock, keys []byte) (*Channel, error) {
 }
 
 func (k keptKey) restore() (certifiedKey, error) {
-	parsed, err := x509.ParsePKCS8PrivateKey(k.Private)
+	private, err := simulate.RestoreRSA(k.Private)
 	if err != nil {
-		return certifiedKey{}, errors.New("is no private key")
-	}
-	private, ok := parsed.(*rsa.PrivateKey)
-	if !ok {
-		return certifiedKey{}, errors.New("is no RSA key")
+		return certifiedKey{}, err
 	}
 	return withSerial(private, k.Certificate)
 }

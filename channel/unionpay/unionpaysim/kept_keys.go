@@ -1,12 +1,12 @@
 package unionpaysim
 
 import (
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 
+	"github.com/settled-dev/settled/channel/simulate"
 	"github.com/settled-dev/settled/internal/clock"
 )
 
@@ -66,13 +66,9 @@ func Restore(clock clock.Clock, keys []byte) (*Channel, error) {
 }
 
 func (k keptKey) restore() (certified, error) {
-	parsed, err := x509.ParsePKCS8PrivateKey(k.Private)
+	key, err := simulate.RestoreRSA(k.Private)
 	if err != nil {
-		return certified{}, errors.New("is no private key")
-	}
-	key, ok := parsed.(*rsa.PrivateKey)
-	if !ok {
-		return certified{}, errors.New("is no RSA key")
+		return certified{}, err
 	}
 	certificate, err := x509.ParseCertificate(k.Certificate)
 	if err != nil || !key.PublicKey.Equal(certificate.PublicKey) {

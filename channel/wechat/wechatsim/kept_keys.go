@@ -1,12 +1,12 @@
 package wechatsim
 
 import (
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 
+	"github.com/settled-dev/settled/channel/simulate"
 	"github.com/settled-dev/settled/internal/clock"
 )
 
@@ -50,29 +50,17 @@ func Restore(clock clock.Clock, keys []byte) (*Channel, error) {
 	if json.Unmarshal(keys, &kept) != nil || len(kept.Keys) == 0 {
 		return nil, errors.New("kept keys of WeChat Pay cannot be read") // what was wrong would quote them
 	}
-	merchantKey, err := parsePrivate(kept.MerchantKey)
+	merchantKey, err := simulate.RestoreRSA(kept.MerchantKey)
 	if err != nil {
 		return nil, fmt.Errorf("merchant's key: %w", err)
 	}
 	c := &Channel{clock: clock, apiV3Key: kept.APIv3Key, merchantKey: merchantKey, merchantSerial: kept.MerchantSerial, signing: kept.Signing}
 	for _, key := range kept.Keys {
-		private, err := parsePrivate(key.Private)
+		private, err := simulate.RestoreRSA(key.Private)
 		if err != nil {
 			return nil, fmt.Errorf("key %s: %w", key.Serial, err)
 		}
 		c.keys = append(c.keys, signingKey{private: private, serial: key.Serial, certificate: key.Certificate})
 	}
 	return c, nil
-}
-
-func parsePrivate(der []byte) (*rsa.PrivateKey, error) {
-	parsed, err := x509.ParsePKCS8PrivateKey(der)
-	if err != nil {
-		return nil, errors.New("is no private key")
-	}
-	key, ok := parsed.(*rsa.PrivateKey)
-	if !ok {
-		return nil, errors.New("is no RSA key")
-	}
-	return key, nil
 }
