@@ -139,6 +139,14 @@ type Diff struct {
 	Asked  string `json:"asked"`
 }
 
+// String tells the difference. Where a door does not show what is stored, it tells what is asked now.
+func (d Diff) String() string {
+	if d.Stored == "" {
+		return d.Field + " was another one, now " + d.Asked
+	}
+	return d.Field + " was " + d.Stored + ", now " + d.Asked
+}
+
 // ConflictError says that the key was used before with other content.
 type ConflictError struct{ Receipt Receipt }
 
@@ -146,7 +154,7 @@ type ConflictError struct{ Receipt Receipt }
 func (e *ConflictError) Error() string {
 	text := fmt.Sprintf("%s %q was asked before with other content:", e.Receipt.Kind, e.Receipt.Key)
 	for _, diff := range e.Receipt.Fields {
-		text += fmt.Sprintf(" %s was %s, now %s;", diff.Field, diff.Stored, diff.Asked)
+		text += " " + diff.String() + ";"
 	}
 	return text[:len(text)-1]
 }

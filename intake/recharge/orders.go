@@ -38,7 +38,7 @@ type ConflictError struct {
 func (e *ConflictError) Error() string {
 	text := fmt.Sprintf("recharge order %q was opened before with other content:", e.Stored.RechargeID)
 	for _, diff := range e.Fields {
-		text += fmt.Sprintf(" %s was %s, now %s;", diff.Field, diff.Stored, diff.Asked)
+		text += " " + diff.String() + ";"
 	}
 	return text[:len(text)-1]
 }
