@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"crypto/rsa"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 
 	"github.com/settled-dev/settled/channel/settings"
-	"github.com/settled-dev/settled/channel/strictjson"
 	"github.com/settled-dev/settled/internal/clock"
 )
 
@@ -60,42 +58,13 @@ func (s settingsReading) merID() string {
 	return id
 }
 
-// certificates reads all certificates of a file; at least one.
-func (s settingsReading) certificates(field string, name strictjson.Value) []*x509.Certificate {
-	const allowed = "X.509 certificates as PEM"
-	var read []*x509.Certificate
-	for block, rest := pem.Decode(s.File(field, name)); block != nil; block, rest = pem.Decode(rest) {
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			s.Refuse(field, "names a file with something else", allowed)
-			continue
-		}
-		read = append(read, certificate)
-	}
-	if len(read) == 0 {
-		s.Refuse(field, "names a file without a certificate", allowed)
-	}
-	return read
-}
-
 // merchant reads our certificate's serial number, in decimal, and its key.
 func (s settingsReading) merchant() (certID string, key *rsa.PrivateKey) {
 	const certificateField, keyField = "merchant_certificate_file", "merchant_key_file"
-	certificates := s.certificates(certificateField, s.Value(certificateField))
-	block, _ := pem.Decode(s.File(keyField, s.Value(keyField)))
-	if block != nil {
-		parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-		if err != nil {
-			parsed, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-		}
-		if private, ok := parsed.(*rsa.PrivateKey); ok && err == nil && private.N.BitLen() >= rsaBitsMin {
-			key = private
-		}
-	}
+	certificates := s.Certificates(certificateField, s.Value(certificateField))
+	key = s.RSAKey(keyField)
 	switch {
-	case key == nil:
-		s.Refuse(keyField, "names a file without such a key", "an RSA private key of 2048 bits or more, PKCS #8 or PKCS #1, as PEM")
-	case len(certificates) == 0: // refused already
+	case key == nil, len(certificates) == 0: // refused already
 	case len(certificates) > 1 || !key.PublicKey.Equal(certificates[0].PublicKey):
 		s.Refuse(certificateField, "names a file with more, or with the certificate of another key", "the certificate of merchant_key_file")
 	default:
@@ -146,7 +115,7 @@ func (s settingsReading) eachAuthority(field string, take func(field string, cer
 	}
 	for i, name := range names {
 		element := fmt.Sprintf("%s[%d]", field, i)
-		for _, certificate := range s.certificates(element, name) {
+		for _, certificate := range s.Certificates(element, name) {
 			if !issues(certificate) {
 				s.Refuse(element, "names a certificate that may not issue others", "certificates of CFCA's")
 				continue

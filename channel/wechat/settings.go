@@ -44,7 +44,7 @@ func Load(dir string, content []byte, client *http.Client) (*Channel, error) {
 	s := settingsReading{settings.Read(dir, content, knownSettings)}
 	c := &Channel{mchID: s.ID("mch_id"), appID: s.ID("app_id"), merchantSerial: s.ID("merchant_serial"),
 		baseURL: s.URL("base_url", true), notifyURL: s.URL("notify_url", false), keys: platformKeys{}, client: client, clock: clock.System}
-	c.merchantKey = s.merchantKey()
+	c.merchantKey = s.RSAKey("merchant_key_file")
 	apiV3Key := s.apiV3Key()
 	s.certificates(c.keys)
 	c.answerSerial = s.publicKeys(c.keys)
@@ -81,38 +81,12 @@ func (s settingsReading) apiV3Key() []byte {
 	return key
 }
 
-func (s settingsReading) merchantKey() *rsa.PrivateKey {
-	const field = "merchant_key_file"
-	block, _ := pem.Decode(s.File(field, s.Value(field)))
-	if block != nil {
-		parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-		if err != nil {
-			parsed, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-		}
-		if key, ok := parsed.(*rsa.PrivateKey); ok && err == nil && key.N.BitLen() >= rsaBitsMin {
-			return key
-		}
-	}
-	s.Refuse(field, "names a file without such a key", "an RSA private key of 2048 bits or more, PKCS #8 or PKCS #1, as PEM")
-	return nil
-}
-
 // certificates adds the platform's certificates to the keys.
 func (s settingsReading) certificates(keys platformKeys) {
 	for i, name := range s.List("platform_certificates") {
 		field := fmt.Sprintf("platform_certificates[%d]", i)
-		rest, found := s.File(field, name), 0
-		for block, after := pem.Decode(rest); block != nil; block, after = pem.Decode(after) {
-			certificate, err := x509.ParseCertificate(block.Bytes)
-			if err != nil {
-				s.Refuse(field, "names a file with something else", "X.509 certificates as PEM")
-				continue
-			}
-			found++
+		for _, certificate := range s.Certificates(field, name) {
 			s.addCertificate(keys, field, certificate)
-		}
-		if found == 0 {
-			s.Refuse(field, "names a file without a certificate", "X.509 certificates as PEM")
 		}
 	}
 }
