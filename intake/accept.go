@@ -127,6 +127,9 @@ func (a *API) enqueue(ctx context.Context, kind tasks.Kind, in *acceptInput) (ta
 	var receipt tasks.Receipt
 	payload, err := tasks.ParsePayload(kind, in.body)
 	if err == nil {
+		err = a.mayAsk(ctx, payload)
+	}
+	if err == nil {
 		receipt, err = client.Enqueue(ctx, payload)
 		receipt = hideForeign(access.PrincipalOf(ctx), receipt)
 	}

@@ -32,6 +32,10 @@ type door struct {
 	registry *prometheus.Registry
 }
 
+func rechargeOrders(b *ledgertest.Books) *recharges.Orders {
+	return recharges.NewOrders(b.DB.Pool, b.Client.Books(), clock.System)
+}
+
 func open(t *testing.T) door {
 	t.Helper()
 	return openOn(t, pgtest.New(t))
@@ -42,7 +46,7 @@ func openOn(t *testing.T, db *pgtest.Database) door {
 	d := door{Books: ledgertest.OpenOn(t, db), registry: prometheus.NewPedanticRegistry()}
 	server := httptest.NewServer(intake.NewAPI(intake.Config{Client: d.Client, Reader: d.Reader,
 		Access:    access.NewGuard(access.Config{Pool: db.Pool, Registerer: d.registry}),
-		Recharges: recharges.NewOrders(db.Pool, d.Client.Books(), clock.System), Registerer: d.registry}))
+		Recharges: rechargeOrders(d.Books), Registerer: d.registry}))
 	t.Cleanup(server.Close)
 	d.url, d.token = server.URL, accesstest.Key(t, db, "test", access.Admin)
 	return d

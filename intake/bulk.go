@@ -117,7 +117,12 @@ func (a *API) acceptMany(call huma.Context, kind tasks.Kind) {
 func (b *bulk) accept(ctx context.Context, chunk *Chunk) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	err := chunk.Accept(ctx, b.client, func(r tasks.Receipt) tasks.Receipt { return hideForeign(b.who, r) })
+	refusals, err := b.api.refuseOrdered(ctx, chunk.payloads)
+	if err != nil {
+		return err
+	}
+	chunk.refuse(refusals)
+	err = chunk.Accept(ctx, b.client, func(r tasks.Receipt) tasks.Receipt { return hideForeign(b.who, r) })
 	if err != nil {
 		b.api.metrics.counted(string(b.kind), statusUnknown, len(chunk.payloads))
 		return err

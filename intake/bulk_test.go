@@ -127,7 +127,7 @@ func TestListThatTheRateDoesNotAllowStoresNothing(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
 	d := door{Books: ledgertest.OpenOn(t, db), token: accesstest.Key(t, db, "shop", access.RechargesWrite)}
-	server := httptest.NewServer(intake.NewAPI(intake.Config{Client: d.Client, Reader: d.Reader,
+	server := httptest.NewServer(intake.NewAPI(intake.Config{Client: d.Client, Reader: d.Reader, Recharges: rechargeOrders(d.Books),
 		Access: access.NewGuard(access.Config{Pool: db.Pool, Rate: 1e-3, Burst: 3})}))
 	t.Cleanup(server.Close)
 	d.url = server.URL

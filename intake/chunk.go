@@ -115,6 +115,21 @@ func (c *Chunk) take(kind tasks.Kind, answer ItemAnswer, text []byte) error {
 	return nil
 }
 
+// refuse gives the requests that are refused their answers; refusals are in the order of the payloads, or nil when none is.
+func (c *Chunk) refuse(refusals []*tasks.FieldError) {
+	payloads, places := c.payloads[:0], c.places[:0]
+	for n, bad := range refusals {
+		if bad != nil {
+			c.Answers[c.places[n]].refuse(bad)
+			continue
+		}
+		payloads, places = append(payloads, c.payloads[n]), append(places, c.places[n])
+	}
+	if refusals != nil {
+		c.payloads, c.places = payloads, places
+	}
+}
+
 // Accept has the chunk's requests accepted and completes its answers; show says what may be told of a stored request. An error
 // leaves it unknown which were accepted.
 func (c *Chunk) Accept(ctx context.Context, client *tasks.Client, show func(tasks.Receipt) tasks.Receipt) error {

@@ -127,3 +127,25 @@ func TestRechargeOrdersOfAnotherProducerAreNotShown(t *testing.T) {
 		t.Errorf("the order is %s", open.State)
 	}
 }
+
+// Who may ask for recharges may not say in a channel's stead that one was paid, nor by whom.
+func TestRechargeThatHasAnOrderIsConfirmedByItsChannelAlone(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.openOrder(t, rechargeOrder("rc1", "u1", "10.00")).order(t, http.StatusCreated)
+	problem := d.post(t, tasks.RechargeConfirm, recharge("rc1", "mallory", "9999.00")).problem(t, http.StatusUnprocessableEntity)
+	if len(problem.Errors) != 1 || problem.Errors[0].Field != "recharge_id" {
+		t.Errorf("problem %+v", problem)
+	}
+	many := d.do(t, http.MethodPost, "/v1/requests/recharge:confirm/bulk",
+		strings.NewReader("["+recharge("rc1", "mallory", "9999.00")+","+recharge("rc2", "u2", "1.00")+"]"))
+	var list intake.ListAnswer
+	many.decode(t, &list)
+	if len(list.Items) != 2 || list.Items[0].Status != "refused" || list.Items[1].Status != "accepted" {
+		t.Errorf("answer %d %s", many.status, many.body)
+	}
+	var stored int
+	if err := d.DB.Pool.QueryRow(t.Context(), "SELECT count(*) FROM requests WHERE key = 'rc1'").Scan(&stored); err != nil || stored != 0 {
+		t.Errorf("%d requests are stored for the order (%v)", stored, err)
+	}
+}

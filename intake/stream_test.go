@@ -173,7 +173,8 @@ func TestStreamReadsNoFurtherThanItsClientDoes(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
 	books := ledgertest.OpenOn(t, db)
-	api := intake.NewAPI(intake.Config{Client: books.Client, Reader: books.Reader, Access: accesstest.Guard(t, db)})
+	api := intake.NewAPI(intake.Config{Client: books.Client, Reader: books.Reader, Access: accesstest.Guard(t, db),
+		Recharges: rechargeOrders(books)})
 	body := &endless{}
 	call := httptest.NewRequestWithContext(t.Context(), http.MethodPost, bulkRecharges, nil)
 	call.Body = body
@@ -199,7 +200,7 @@ func TestStreamIsSlowedDownToItsKeysRate(t *testing.T) {
 	db := pgtest.New(t)
 	manual := clock.NewManual(ledgertest.Noon)
 	d := door{Books: ledgertest.OpenOn(t, db), token: accesstest.Key(t, db, "shop", access.RechargesWrite)}
-	server := httptest.NewServer(intake.NewAPI(intake.Config{Client: d.Client, Reader: d.Reader, Clock: manual,
+	server := httptest.NewServer(intake.NewAPI(intake.Config{Client: d.Client, Reader: d.Reader, Clock: manual, Recharges: rechargeOrders(d.Books),
 		Access: access.NewGuard(access.Config{Pool: db.Pool, Rate: 1, Burst: 3, Clock: manual})}))
 	t.Cleanup(server.Close)
 	d.url = server.URL
@@ -312,7 +313,8 @@ func TestProcessThatEndsStopsItsStreamsBetweenTwoLines(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
 	d := door{Books: ledgertest.OpenOn(t, db), token: accesstest.Key(t, db, "shop", access.RechargesWrite)}
-	api := intake.NewAPI(intake.Config{Client: d.Client, Reader: d.Reader, Access: accesstest.Guard(t, db)})
+	api := intake.NewAPI(intake.Config{Client: d.Client, Reader: d.Reader, Access: accesstest.Guard(t, db),
+		Recharges: rechargeOrders(d.Books)})
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
 	d.url = server.URL

@@ -157,7 +157,8 @@ func rungBy(t *testing.T, address string) door {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	server := httptest.NewServer(intake.NewAPI(intake.Config{Client: client, Reader: d.Reader, Access: accesstest.Guard(t, db)}))
+	server := httptest.NewServer(intake.NewAPI(intake.Config{Client: client, Reader: d.Reader, Access: accesstest.Guard(t, db),
+		Recharges: rechargeOrders(d.Books)}))
 	t.Cleanup(server.Close)
 	d.url = server.URL
 	return d

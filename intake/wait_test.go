@@ -32,7 +32,8 @@ func openWaiting(t *testing.T, db *pgtest.Database) waitingDoor {
 	t.Helper()
 	d := waitingDoor{door: door{Books: ledgertest.OpenOn(t, db), token: accesstest.Key(t, db, "shop", access.RechargesWrite)},
 		clock: clock.NewManual(ledgertest.Noon)}
-	d.api = intake.NewAPI(intake.Config{Client: d.Client, Reader: d.Reader, Clock: d.clock, Access: accesstest.Guard(t, db)})
+	d.api = intake.NewAPI(intake.Config{Client: d.Client, Reader: d.Reader, Clock: d.clock, Access: accesstest.Guard(t, db),
+		Recharges: rechargeOrders(d.Books)})
 	server := httptest.NewServer(d.api)
 	t.Cleanup(server.Close)
 	d.url = server.URL

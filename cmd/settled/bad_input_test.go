@@ -12,6 +12,8 @@ import (
 	"github.com/settled-dev/settled/intake"
 	"github.com/settled-dev/settled/intake/access"
 	"github.com/settled-dev/settled/intake/access/accesstest"
+	"github.com/settled-dev/settled/intake/recharge"
+	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/ledger/ledgertest"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -185,7 +187,7 @@ func commandLineDoor(c call) door {
 func httpDoor(t *testing.T, books *ledgertest.Books, under, mediaType string) door {
 	t.Helper()
 	server := httptest.NewServer(intake.NewAPI(intake.Config{Client: books.Client, Reader: books.Reader,
-		Access: accesstest.Guard(t, books.DB)}))
+		Access: accesstest.Guard(t, books.DB), Recharges: recharge.NewOrders(books.DB.Pool, books.Client.Books(), clock.System)}))
 	t.Cleanup(server.Close)
 	client := accesstest.Client(accesstest.Key(t, books.DB, "test", access.Admin))
 	return func(t *testing.T, kind, body string) *intake.FieldProblem {

@@ -16,7 +16,8 @@ const (
 	PaymentsWrite Scope = "payments:write"
 	// RefundsWrite applies refunds.
 	RefundsWrite Scope = "refunds:write"
-	// RechargesWrite opens recharge orders and confirms recharges.
+	// RechargesWrite opens recharge orders, and confirms recharges that have none: it credits on its producer's word. Give it to systems
+	// that hear from channels themselves.
 	RechargesWrite Scope = "recharges:write"
 	// RewardsWrite grants rewards.
 	RewardsWrite Scope = "rewards:write"

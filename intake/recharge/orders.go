@@ -160,6 +160,28 @@ func (o *Orders) Find(ctx context.Context, rechargeID string) (Order, error) {
 	return o.complete(order), nil
 }
 
+const orderedSQL = `
+SELECT o.recharge_id
+FROM unnest($1::text[]) AS asked (id)
+JOIN recharge_orders o ON o.recharge_id = asked.id`
+
+// Ordered says which of these ids have an order: their recharges are confirmed by the channel's notice alone.
+func (o *Orders) Ordered(ctx context.Context, rechargeIDs []string) (map[string]bool, error) {
+	rows, err := o.pool.Query(ctx, orderedSQL, rechargeIDs)
+	if err != nil {
+		return nil, fmt.Errorf("look for %d recharge orders: %w", len(rechargeIDs), err)
+	}
+	ordered := map[string]bool{}
+	var id string
+	if _, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+		ordered[id] = true
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("look for %d recharge orders: %w", len(rechargeIDs), err)
+	}
+	return ordered, nil
+}
+
 // complete adds what is not stored, and puts times into one zone.
 func (o *Orders) complete(order Order) Order {
 	order.CreatedAt, order.ExpiresAt = order.CreatedAt.UTC(), order.ExpiresAt.UTC()

@@ -1,0 +1,42 @@
+package intake
+
+import (
+	"context"
+
+	"github.com/settled-dev/settled/tasks"
+)
+
+// refuseOrdered says what is wrong with each payload, in their order; nil when nothing is. A recharge that has an order is confirmed by its
+// channel's notice: no producer may say in the channel's stead who has paid what.
+func (a *API) refuseOrdered(ctx context.Context, payloads []tasks.Payload) ([]*tasks.FieldError, error) {
+	var ids []string
+	for _, payload := range payloads {
+		if p, ok := payload.(*tasks.Recharge); ok {
+			ids = append(ids, p.RechargeID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	ordered, err := a.config.Recharges.Ordered(ctx, ids)
+	if err != nil || len(ordered) == 0 {
+		return nil, err
+	}
+	refusals := make([]*tasks.FieldError, len(payloads))
+	for i, payload := range payloads {
+		if p, ok := payload.(*tasks.Recharge); ok && ordered[p.RechargeID] {
+			refusals[i] = &tasks.FieldError{Field: "recharge_id", Problem: "is of a recharge order, which the channel's notice confirms",
+				Allowed: "the id of a recharge that has no order here"}
+		}
+	}
+	return refusals, nil
+}
+
+// mayAsk returns a *tasks.FieldError for a payload that refuseOrdered refuses.
+func (a *API) mayAsk(ctx context.Context, payload tasks.Payload) error {
+	refusals, err := a.refuseOrdered(ctx, []tasks.Payload{payload})
+	if err == nil && refusals != nil && refusals[0] != nil {
+		return refusals[0]
+	}
+	return err
+}
