@@ -99,16 +99,18 @@ func (g *groupAccept) run(ctx context.Context) {
 		g.commit(ctx, batch)
 		rest = 0
 		if len(batch) > 1 {
-			rest = min(g.config.Clock.Now().Sub(begun), restMax)
+			rest = min(restShare*g.config.Clock.Now().Sub(begun), restMax)
 		}
 	}
 }
 
-// A busy acceptor rests between two inserts for as long as the last one took, at most restMax, so that requests gather: an insert
-// costs PostgreSQL as much as some ten rows in it. It does not rest when restFull wait, nor after an insert for a single caller.
+// A busy acceptor rests between two inserts for restShare times as long as the last one took, at most restMax, so that requests
+// gather: an insert costs PostgreSQL as much as some ten rows in it. It does not rest when restFull wait, nor after an insert for a
+// single caller.
 const (
-	restMax  = 3 * time.Millisecond
-	restFull = 32
+	restShare = 3
+	restMax   = 3 * time.Millisecond
+	restFull  = 32
 )
 
 // rest waits for more requests. The caller holds the lock.
