@@ -1,9 +1,11 @@
 package intake
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"mime"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -14,17 +16,35 @@ const drainedBytesMax = 32 << 20
 
 // readJSON reads the body of a call that declares JSON. It never holds more than most bytes.
 func readJSON(call huma.Context, most int64) ([]byte, *Problem) {
-	mediaType, _, err := mime.ParseMediaType(call.Header("Content-Type"))
-	if err != nil || mediaType != mediaJSON && !strings.HasSuffix(mediaType, "+json") {
+	if !declaresJSON(call.Header("Content-Type")) {
 		return nil, undeclared(mediaJSON)
 	}
-	body, err := io.ReadAll(limitBody(call.BodyReader(), most))
+	body, err := readAll(limitBody(call.BodyReader(), most), call.Header("Content-Length"), most)
 	if bad := (*bodyError)(nil); errors.As(err, &bad) {
 		// A client that is still sending reads its answer only when it is done; beyond some size it must not keep us.
 		_, _ = io.Copy(io.Discard, io.LimitReader(call.BodyReader(), drainedBytesMax))
 		return nil, bad.problem
 	}
 	return body, nil
+}
+
+func declaresJSON(contentType string) bool {
+	if contentType == mediaJSON { // as nearly everybody writes it
+		return true
+	}
+	mediaType, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (mediaType == mediaJSON || strings.HasSuffix(mediaType, "+json"))
+}
+
+// readAll reads a body whose length may have been told, into as much room as it needs. What was told is not trusted.
+func readAll(body io.Reader, told string, most int64) ([]byte, error) {
+	size, err := strconv.ParseInt(told, 10, 64)
+	if err != nil || size < 0 || size > most {
+		size = 0
+	}
+	room := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead)) // the end is only seen with room to read more
+	_, err = room.ReadFrom(body)
+	return room.Bytes(), err
 }
 
 // bodyError is a body that cannot be read to its end. It answers with a problem of its own.
