@@ -138,7 +138,8 @@ func TestKindWithoutARuleWaitsForANewerWorker(t *testing.T) {
 	s := newStack(t, withRules(grantOrDie()), func(s *stackSettings) { s.client.RingAfter = time.Hour })
 	s.startWorker(t, nil)
 	receipts := s.accept(t, recharge("r1", "u1", 100))
-	eventually(t, "the ring is kept", func() bool { return s.redis.ZCard(t.Context(), "asynq:{critical}:retry").Val() == 1 })
+	// The relay of a worker that meets an empty Redis for the first time may ring as well.
+	eventually(t, "the ring is kept", func() bool { return s.redis.ZCard(t.Context(), "asynq:{critical}:retry").Val() >= 1 })
 	newer, err := ledger.Open(t.Context(), s.pool, ledger.Config{Rules: rules.All()})
 	if err != nil {
 		t.Fatal(err)
