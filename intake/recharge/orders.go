@@ -56,11 +56,12 @@ func NewOrders(pool *pgxpool.Pool, books int, clock clock.Clock) *Orders {
 	return &Orders{pool: pool, books: books, clock: clock, looks: &looks{pool: pool}}
 }
 
-// openOrderSQL leaves an order alone that exists. It names no constraint: of two that insert one id at once, the second may meet either
-// unique index of it first.
+// openOrderSQL leaves an order alone that exists, and opens none for a recharge that was confirmed without one. It names no constraint:
+// of two that insert one id at once, the second may meet either unique index of it first.
 const openOrderSQL = `
 INSERT INTO recharge_orders (book, recharge_id, user_id, channel, amount_fen, out_trade_no, producer, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+SELECT $1::smallint, $2::text, $3, $4, $5::bigint, $6, $7, $8::timestamptz, $9::timestamptz
+WHERE NOT EXISTS (SELECT FROM requests r WHERE r.kind = 'recharge:confirm' AND r.key = $2::text)
 ON CONFLICT DO NOTHING`
 
 // Open stores an order for a producer and gives it its number. It may be called twice and at once: the same content is the same order,
@@ -90,6 +91,9 @@ func (o *Orders) Open(ctx context.Context, producer string, asked tasks.Recharge
 	switch {
 	case errors.Is(err, ErrNotFound) && refused != nil:
 		return Order{}, false, refused
+	case errors.Is(err, ErrNotFound):
+		return Order{}, false, &tasks.FieldError{Field: "recharge_id", Problem: "is of a recharge that was confirmed without an order",
+			Allowed: "an id that was not used before"}
 	case err != nil:
 		return Order{}, false, fmt.Errorf("open recharge order %q: %w", asked.RechargeID, err)
 	}

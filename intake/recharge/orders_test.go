@@ -192,6 +192,19 @@ func TestOrdersThatAreNotAllowedAreRefusedByTheField(t *testing.T) {
 	}
 }
 
+func TestRechargeThatWasConfirmedWithoutAnOrderGetsNone(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	o.Accept(t, ledgertest.Recharge("rc1", "u1", "100.00"))
+	_, opened, err := o.Open(t.Context(), "shop", asked(nil))
+	if refused := (*tasks.FieldError)(nil); !errors.As(err, &refused) || refused.Field != "recharge_id" || opened {
+		t.Errorf("opened %v, %v", opened, err)
+	}
+	if count := o.stored(t); count != 0 {
+		t.Errorf("%d orders are stored", count)
+	}
+}
+
 func TestOrderExpiresWhenItsTimeHasPassed(t *testing.T) {
 	t.Parallel()
 	o := open(t)
