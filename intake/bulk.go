@@ -117,14 +117,14 @@ func (a *API) acceptMany(call huma.Context, kind tasks.Kind) {
 func (b *bulk) accept(ctx context.Context, chunk *Chunk) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+	asked := len(chunk.payloads)
 	refusals, err := b.api.refuseOrdered(ctx, chunk.payloads)
-	if err != nil {
-		return err
+	if err == nil {
+		chunk.refuse(refusals)
+		err = chunk.Accept(ctx, b.client, func(r tasks.Receipt) tasks.Receipt { return hideForeign(b.who, r) })
 	}
-	chunk.refuse(refusals)
-	err = chunk.Accept(ctx, b.client, func(r tasks.Receipt) tasks.Receipt { return hideForeign(b.who, r) })
 	if err != nil {
-		b.api.metrics.counted(string(b.kind), statusUnknown, len(chunk.payloads))
+		b.api.metrics.counted(string(b.kind), statusUnknown, asked)
 		return err
 	}
 	for i := range chunk.Answers {

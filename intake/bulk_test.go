@@ -3,6 +3,7 @@ package intake_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -154,6 +155,28 @@ func TestForeignRequestsAreHiddenInAListToo(t *testing.T) {
 	}
 }
 
+// counted is how many requests of a kind the door has counted with a status.
+func (d door) counted(t *testing.T, kind tasks.Kind, status string) (count float64) {
+	t.Helper()
+	families, err := d.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"kind": string(kind), "status": status}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			labels := map[string]string{}
+			for _, label := range metric.GetLabel() {
+				labels[label.GetName()] = label.GetValue()
+			}
+			if family.GetName() == "settled_intake_requests_total" && maps.Equal(labels, want) {
+				count += metric.GetCounter().GetValue()
+			}
+		}
+	}
+	return count
+}
+
 func TestAwayPostgresLeavesAListUnknown(t *testing.T) {
 	t.Parallel()
 	server, db := pgtest.NewPrivate(t)
@@ -166,6 +189,9 @@ func TestAwayPostgresLeavesAListUnknown(t *testing.T) {
 	problem := got.problem(t, http.StatusServiceUnavailable)
 	if got.header.Get("Retry-After") == "" || !strings.Contains(problem.Detail, "send all of them again") {
 		t.Errorf("problem %+v", problem)
+	}
+	if counted := d.counted(t, tasks.RechargeConfirm, "unknown"); counted != 3 {
+		t.Errorf("%v requests are counted as unknown, want 3", counted)
 	}
 	if err := server.Restart(context.WithoutCancel(t.Context()), true); err != nil {
 		t.Fatal(err)
