@@ -46,15 +46,18 @@ func (c *fieldCheck) refuse(field, problem, allowed string) {
 	}
 }
 
-const idAllowed = "1 to 64 of the characters A-Z a-z 0-9 . _ : @ -"
+const idAllowed = "1 to 64 of the characters A-Z a-z 0-9 . _ : @ -, other than . and .. alone"
 
-// id refuses what could not stand in an account's name or a log line: the slash separates the parts of account names.
+// id refuses what could not stand in an account's name, a log line or a path of the API: the slash separates the parts of account names,
+// and dots alone are another place in a path (RFC 3986, 5.2.4).
 func (c *fieldCheck) id(field, value string) {
 	switch {
 	case value == "":
 		c.refuse(field, "is missing", idAllowed)
 	case len(value) > IDBytesMax:
 		c.refuse(field, fmt.Sprintf("has %d bytes", len(value)), idAllowed)
+	case value == ".", value == "..":
+		c.refuse(field, "is "+quote(value), idAllowed)
 	default:
 		for i := 0; i < len(value); i++ {
 			if b := value[i]; !isIDByte(b) {

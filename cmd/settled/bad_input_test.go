@@ -53,6 +53,8 @@ var badInput = []struct {
 	{"negative keep amount", "wealth:enrol", enrol("xiaojinku", "-0.01"), "keep_amount", "-0.01"},
 	{"date that does not exist", "sweep:run", `{"product_id":"xiaojinku","business_date":"2026-02-30"}`, "business_date", "2026-02-30"},
 	{"id too long", "reward:grant", id(strings.Repeat("x", 65)), "reward_id", "has 65 bytes"},
+	{"id of a dot", "reward:grant", id("."), "reward_id", `is "."`},
+	{"id of two dots", "reward:grant", id(".."), "reward_id", `is ".."`},
 	{"empty id", "reward:grant", id(""), "reward_id", "is missing"},
 	{"id with a control character", "reward:grant", id(`rw\u0000`), "reward_id", "is not allowed"},
 	{"id with a line break", "reward:grant", id(`rw\n1`), "reward_id", "is not allowed"},
