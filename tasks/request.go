@@ -1,7 +1,6 @@
 package tasks
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -29,7 +28,7 @@ func NewRequest(payload Payload, books int, now time.Time) (Request, error) {
 	if err := Validate(payload); err != nil {
 		return Request{}, err
 	}
-	canonical, err := json.Marshal(payload)
+	canonical, err := canonicalText(payload)
 	if err != nil {
 		return Request{}, fmt.Errorf("encode %s: %w", payload.Kind(), err)
 	}
