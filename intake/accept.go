@@ -2,13 +2,13 @@ package intake
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"reflect"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -17,27 +17,6 @@ import (
 	"github.com/settled-dev/settled/tasks"
 )
 
-// acceptInput is a request's body as it came: tasks.ParsePayload reads it, more strictly than a schema can say.
-type acceptInput struct {
-	body    []byte
-	wait    time.Duration // for the outcome
-	problem *Problem
-}
-
-// Resolve reads the body; huma calls it before the handler. It never holds more than the largest request.
-func (in *acceptInput) Resolve(ctx huma.Context) []error {
-	in.wait = preferredWait(ctx)
-	in.body, in.problem = readJSON(ctx, tasks.PayloadBytesMax)
-	return nil
-}
-
-type acceptOutput struct {
-	Status   int
-	Location string `header:"Location"`
-	Applied  string `header:"Preference-Applied"`
-	Body     tasks.Receipt
-}
-
 // registerAccept adds a route for each kind, so that each is described with its own shape, and one that refuses all others.
 func (a *API) registerAccept(routes huma.API) {
 	registry := routes.OpenAPI().Components.Schemas
@@ -45,20 +24,21 @@ func (a *API) registerAccept(routes huma.API) {
 		if kind.Internal() {
 			continue
 		}
+		receipt := map[string]*huma.MediaType{mediaJSON: {Schema: schemaOf(registry, reflect.TypeFor[tasks.Receipt]())}}
+		text := &huma.Schema{Type: huma.TypeString}
+		headers := map[string]*huma.Param{"Location": {Schema: text}, "Preference-Applied": {Schema: text}}
 		responses := problemResponses(registry, "409", "413", "415", "422", "503")
-		responses["200"] = &huma.Response{Description: "Replayed: stored before with the same content. Or, when the call waited for it: accepted, and decided already",
-			Content: map[string]*huma.MediaType{"application/json": {Schema: schemaOf(registry, reflect.TypeFor[tasks.Receipt]())}}}
+		responses["200"] = &huma.Response{Content: receipt, Headers: headers,
+			Description: "Replayed: stored before with the same content. Or, when the call waited for it: accepted, and decided already"}
+		responses["202"] = &huma.Response{Content: receipt, Headers: headers, Description: "Accepted: committed, and not decided yet"}
 		path := "/v1/requests/" + string(kind)
-		huma.Register(routes, huma.Operation{
+		routes.OpenAPI().AddOperation(&huma.Operation{
 			OperationID: "accept-" + strings.ReplaceAll(string(kind), ":", "-"), Method: http.MethodPost, Path: path,
 			Tags: []string{"requests"}, Summary: "Accept a " + string(kind),
-			DefaultStatus: http.StatusAccepted, Responses: responses, Security: needs(access.ScopeOf(kind)),
-			Parameters: []*huma.Param{preferWait()},
-		}, func(ctx context.Context, in *acceptInput) (*acceptOutput, error) { return a.accept(ctx, kind, in) })
-		// Said only now: huma reads and validates every body that it knows of before the handler can.
-		routes.OpenAPI().Paths[path].Post.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
-			"application/json": {Schema: payloadSchema(registry, kind)},
-		}}
+			Responses: responses, Security: needs(access.ScopeOf(kind)), Parameters: []*huma.Param{preferWait()},
+			RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{mediaJSON: {Schema: payloadSchema(registry, kind)}}},
+		})
+		a.mux.HandleFunc(http.MethodPost+" "+path, a.acceptOne(kind))
 	}
 	huma.Register(routes, huma.Operation{OperationID: "accept-unknown", Method: http.MethodPost, Path: "/v1/requests/{kind}", Hidden: true,
 		Responses: problemResponses(registry, "422"), Security: needs()}, a.unknownKind)
@@ -68,15 +48,47 @@ type unknownKindInput struct {
 	Kind string `path:"kind"`
 }
 
-func (a *API) unknownKind(_ context.Context, in *unknownKindInput) (*acceptOutput, error) {
+func (a *API) unknownKind(_ context.Context, in *unknownKindInput) (*struct{}, error) {
 	_, err := tasks.ParseKind(in.Kind)
 	a.metrics.answered(kindUnknown, statusRefused, 0)
 	return nil, fieldProblem(err)
 }
 
-func (a *API) accept(ctx context.Context, kind tasks.Kind, in *acceptInput) (*acceptOutput, error) {
+// acceptOne serves the route of a kind. It is the busiest of all, and served without huma, which only describes it (docs/adr/0013).
+func (a *API) acceptOne(kind tasks.Kind) http.HandlerFunc {
+	needed, place := access.ScopeOf(kind), "/v1/requests/"+string(kind)+"/"
+	return func(w http.ResponseWriter, r *http.Request) {
+		who, problem := a.admit(r.Context(), r.Header.Get("Authorization"), needed)
+		if problem != nil {
+			problem.write(w)
+			return
+		}
+		receipt, problem := a.accept(who, kind, r)
+		if problem != nil {
+			problem.write(w)
+			return
+		}
+		header := w.Header()
+		header.Set("Location", place+url.PathEscape(receipt.Key))
+		a.awaitOutcome(who, r, &receipt, header)
+		status := http.StatusAccepted
+		if receipt.Status == tasks.Replayed || receipt.Outcome != nil {
+			status = http.StatusOK
+		}
+		header.Set("Content-Type", mediaJSON)
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(&receipt) // the caller may have left
+	}
+}
+
+// accept reads, validates and stores a request, and counts what became of it. tasks.ParsePayload is stricter than a schema can say.
+func (a *API) accept(who access.Principal, kind tasks.Kind, r *http.Request) (tasks.Receipt, *Problem) {
+	body, problem := readJSON(r, tasks.PayloadBytesMax)
 	started := a.config.Clock.Now()
-	receipt, problem := a.enqueue(ctx, kind, in)
+	var receipt tasks.Receipt
+	if problem == nil {
+		receipt, problem = a.enqueue(r.Context(), who, kind, body)
+	}
 	status := string(receipt.Status)
 	switch {
 	case problem == nil:
@@ -88,50 +100,39 @@ func (a *API) accept(ctx context.Context, kind tasks.Kind, in *acceptInput) (*ac
 		status = statusUnknown
 	}
 	a.metrics.answered(string(kind), status, a.config.Clock.Now().Sub(started))
-	if problem != nil {
-		return nil, problem
-	}
-	out := &acceptOutput{Status: http.StatusAccepted, Body: receipt,
-		Location: "/v1/requests/" + string(kind) + "/" + url.PathEscape(receipt.Key)}
-	a.awaitOutcome(ctx, in.wait, out)
-	if receipt.Status == tasks.Replayed || out.Body.Outcome != nil {
-		out.Status = http.StatusOK
-	}
-	return out, nil
+	return receipt, problem
 }
 
-// awaitOutcome waits for the outcome of a stored request that has none yet. Whose request it is not is told no outcome: nothing is
-// waited for.
-func (a *API) awaitOutcome(ctx context.Context, most time.Duration, out *acceptOutput) {
-	receipt := &out.Body
-	if most == 0 || receipt.Outcome != nil || !access.PrincipalOf(ctx).Owns(receipt.Producer) {
+// awaitOutcome waits for the outcome of a stored request that has none yet, if the call prefers to. Whose request it is not is told no
+// outcome: nothing is waited for.
+func (a *API) awaitOutcome(who access.Principal, r *http.Request, receipt *tasks.Receipt, header http.Header) {
+	most := preferredWait(r.Header)
+	if most == 0 || receipt.Outcome != nil || !who.Owns(receipt.Producer) {
 		return
 	}
-	outcome, waited := a.watch.wait(ctx, ledger.RequestRef{Book: receipt.Book, ID: receipt.ID}, most, a.draining)
+	outcome, waited := a.watch.wait(r.Context(), ledger.RequestRef{Book: receipt.Book, ID: receipt.ID}, most, a.draining)
 	a.metrics.waited(waited, outcome != nil)
 	if waited {
-		receipt.Outcome, out.Applied = outcome, fmt.Sprintf("wait=%d", int(most.Seconds()))
+		receipt.Outcome = outcome
+		header.Set("Preference-Applied", fmt.Sprintf("wait=%d", int(most.Seconds())))
 	}
 }
 
-func (a *API) enqueue(ctx context.Context, kind tasks.Kind, in *acceptInput) (tasks.Receipt, *Problem) {
-	if in.problem != nil {
-		return tasks.Receipt{}, in.problem
-	}
+func (a *API) enqueue(ctx context.Context, who access.Principal, kind tasks.Kind, body []byte) (tasks.Receipt, *Problem) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	client, err := a.client(ctx)
+	client, err := a.config.Client.As(who.Producer)
 	if err != nil {
 		return tasks.Receipt{}, a.failure(ctx, fmt.Errorf("ask for the key's producer: %v", err), "nothing was done") // no field of the caller's
 	}
 	var receipt tasks.Receipt
-	payload, err := tasks.ParsePayload(kind, in.body)
+	payload, err := tasks.ParsePayload(kind, body)
 	if err == nil {
 		err = a.mayAsk(ctx, payload)
 	}
 	if err == nil {
 		receipt, err = client.Enqueue(ctx, payload)
-		receipt = hideForeign(access.PrincipalOf(ctx), receipt)
+		receipt = hideForeign(who, receipt)
 	}
 	if err == nil {
 		return receipt, nil

@@ -1,29 +1,47 @@
 package intake
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"mime"
-	"strconv"
+	"net/http"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/settled-dev/settled/tasks"
 )
 
 // drainedBytesMax is how much of an overlong body is read and dropped before the connection is.
 const drainedBytesMax = 32 << 20
 
+// jsonInput is a body as it came, for operations whose parsers are stricter than a schema can say.
+type jsonInput struct {
+	body    []byte
+	problem *Problem
+}
+
+// Resolve reads the body; huma calls it before the handler. It never holds more than the largest request.
+func (in *jsonInput) Resolve(call huma.Context) []error {
+	r, _ := humago.Unwrap(call)
+	in.body, in.problem = readJSON(r, tasks.PayloadBytesMax)
+	return nil
+}
+
 // readJSON reads the body of a call that declares JSON. It never holds more than most bytes.
-func readJSON(call huma.Context, most int64) ([]byte, *Problem) {
-	if !declaresJSON(call.Header("Content-Type")) {
+func readJSON(r *http.Request, most int64) ([]byte, *Problem) {
+	if !declaresJSON(r.Header.Get("Content-Type")) {
 		return nil, undeclared(mediaJSON)
 	}
-	body, err := readAll(limitBody(call.BodyReader(), most), call.Header("Content-Length"), most)
+	body, err := readAll(limitBody(r.Body, most), r.ContentLength, most)
 	if bad := (*bodyError)(nil); errors.As(err, &bad) {
 		// A client that is still sending reads its answer only when it is done; beyond some size it must not keep us.
-		_, _ = io.Copy(io.Discard, io.LimitReader(call.BodyReader(), drainedBytesMax))
+		_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, drainedBytesMax))
 		return nil, bad.problem
+	}
+	if err != nil {
+		return nil, incomplete()
 	}
 	return body, nil
 }
@@ -36,15 +54,15 @@ func declaresJSON(contentType string) bool {
 	return err == nil && (mediaType == mediaJSON || strings.HasSuffix(mediaType, "+json"))
 }
 
-// readAll reads a body whose length may have been told, into as much room as it needs. What was told is not trusted.
-func readAll(body io.Reader, told string, most int64) ([]byte, error) {
-	size, err := strconv.ParseInt(told, 10, 64)
-	if err != nil || size < 0 || size > most {
-		size = 0
+// readAll reads a body whose length may have been told, -1 if not; net/http ends one of a told length there. Room is made for what was
+// told only when it may be so much.
+func readAll(body io.Reader, told, most int64) ([]byte, error) {
+	if told < 0 || told > most {
+		return io.ReadAll(body)
 	}
-	room := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead)) // the end is only seen with room to read more
-	_, err = room.ReadFrom(body)
-	return room.Bytes(), err
+	text := make([]byte, told)
+	_, err := io.ReadFull(body, text)
+	return text, err
 }
 
 // bodyError is a body that cannot be read to its end. It answers with a problem of its own.

@@ -156,7 +156,8 @@ func (b *bulk) acceptList() *Problem {
 	defer leave()
 	const nothing = "nothing was done: ask again"
 	_ = b.connection.SetReadDeadline(clock.System.Now().Add(listTimeout)) // a connection without deadlines has no slow clients
-	text, problem := readJSON(b.call, ListBytesMax)
+	asked, _ := humago.Unwrap(b.call)
+	text, problem := readJSON(asked, ListBytesMax)
 	if problem != nil {
 		return problem
 	}

@@ -1,7 +1,7 @@
 package intake
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/settled-dev/settled/intake/access"
 	"github.com/settled-dev/settled/tasks"
@@ -57,26 +58,31 @@ func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 	for i, name := range names {
 		scopes[i] = access.Scope(name)
 	}
-	principal, err := a.config.Access.Admit(ctx.Context(), ctx.Header("Authorization"), scopes...)
-	if err != nil {
-		problem := accessProblem(err)
-		if problem == nil {
-			problem = a.failure(ctx.Context(), err, "nothing was done: ask again")
-		}
+	principal, problem := a.admit(ctx.Context(), ctx.Header("Authorization"), scopes...)
+	if problem != nil {
 		writeProblem(ctx, problem)
 		return
 	}
 	next(huma.WithContext(ctx, access.WithPrincipal(ctx.Context(), principal)))
 }
 
-// writeProblem answers before huma does.
-func writeProblem(ctx huma.Context, problem *Problem) {
-	for name, values := range problem.GetHeaders() {
-		ctx.SetHeader(name, values[0])
+// admit proves the key of a call, and that it has the scopes.
+func (a *API) admit(ctx context.Context, authorization string, scopes ...access.Scope) (access.Principal, *Problem) {
+	principal, err := a.config.Access.Admit(ctx, authorization, scopes...)
+	if err == nil {
+		return principal, nil
 	}
-	ctx.SetHeader("Content-Type", problem.ContentType(""))
-	ctx.SetStatus(problem.Status)
-	_ = json.NewEncoder(ctx.BodyWriter()).Encode(problem) // the caller may have left
+	problem := accessProblem(err)
+	if problem == nil {
+		problem = a.failure(ctx, err, "nothing was done: ask again")
+	}
+	return access.Principal{}, problem
+}
+
+// writeProblem answers before huma does.
+func writeProblem(call huma.Context, problem *Problem) {
+	_, w := humago.Unwrap(call)
+	problem.write(w)
 }
 
 // accessProblem answers for an *access.Refusal, and is nil for any other error.

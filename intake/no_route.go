@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"encoding/json"
 	"net/http"
 	"strings"
 )
@@ -14,9 +13,7 @@ func (a *API) noRoute(w http.ResponseWriter, r *http.Request) {
 			Detail: "this path is not served with the method " + r.Method + "; allowed: " + strings.Join(methods, ", ")}
 		w.Header().Set("Allow", strings.Join(methods, ", "))
 	}
-	w.Header().Set("Content-Type", problem.ContentType(""))
-	w.WriteHeader(problem.Status)
-	_ = json.NewEncoder(w).Encode(problem) // the caller may have left
+	problem.write(w)
 }
 
 // methodsOf lists the methods with which a call's path is served.

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -22,19 +23,13 @@ func preferWait() *huma.Param {
 
 // preferredWait is how long a call prefers to wait for its outcome (RFC 7240): zero when it says nothing that can be read, as a
 // preference may always be ignored.
-func preferredWait(call huma.Context) time.Duration {
-	if call.Header("Prefer") == "" {
-		return 0
-	}
-	wait := time.Duration(0)
-	found := false
-	call.EachHeader(func(name, value string) {
-		if found || !strings.EqualFold(name, "Prefer") {
-			return
+func preferredWait(header http.Header) time.Duration {
+	for _, value := range header["Prefer"] {
+		if wait, found := parseWait(value); found {
+			return wait
 		}
-		wait, found = parseWait(value)
-	})
-	return wait
+	}
+	return 0
 }
 
 // parseWait finds the preference wait in a header's value. Of several the first counts.

@@ -56,7 +56,7 @@ func (a *API) registerPreview(routes huma.API) {
 	}}
 }
 
-func (a *API) previewRefund(ctx context.Context, in *acceptInput) (*previewOutput, error) {
+func (a *API) previewRefund(ctx context.Context, in *jsonInput) (*previewOutput, error) {
 	if in.problem != nil {
 		return nil, in.problem
 	}

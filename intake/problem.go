@@ -1,8 +1,10 @@
 package intake
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 
 	"github.com/settled-dev/settled/tasks"
@@ -61,6 +63,14 @@ func (p *Problem) GetHeaders() http.Header {
 
 // ContentType is RFC 9457's; huma asks for it.
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+// write answers a call with the problem.
+func (p *Problem) write(w http.ResponseWriter) {
+	maps.Copy(w.Header(), p.GetHeaders())
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // the caller may have left
+}
 
 // NewFieldProblem says in wire form what a *tasks.FieldError says.
 func NewFieldProblem(err *tasks.FieldError) FieldProblem {

@@ -58,7 +58,7 @@ func (a *API) registerRechargeOrders(routes huma.API) {
 	}, a.closeRechargeOrder)
 }
 
-func (a *API) openRechargeOrder(ctx context.Context, in *acceptInput) (*openedOutput, error) {
+func (a *API) openRechargeOrder(ctx context.Context, in *jsonInput) (*openedOutput, error) {
 	if in.problem != nil {
 		return nil, in.problem
 	}
