@@ -69,7 +69,7 @@ func (s *payloadScan) quoted() ([]byte, bool) {
 }
 
 func (s *payloadScan) object(target reflect.Value) bool {
-	shape := scanShapeOf(target.Type())
+	shape := payloadShapeOf(target.Type())
 	if shape == nil || !s.take('{') {
 		return false
 	}
@@ -133,31 +133,40 @@ func (s *payloadScan) list(target reflect.Value) bool {
 	}
 }
 
-// scanShape is what a scan knows of a struct: its fields by their names on the wire, and which of them must be given.
-type scanShape struct {
+// payloadShape is what reading and writing know of a struct: its fields by their names on the wire, which of them must be given, and all
+// of them in their order.
+type payloadShape struct {
 	fields   map[string]int
 	required uint64
+	order    []payloadField
 }
 
-var scanShapes sync.Map // of reflect.Type
+type payloadField struct {
+	head     string // the name as it is written, quoted and with its colon
+	optional bool   // left out when it is empty
+}
 
-// scanShapeOf is nil for a struct of more fields than a scan can count.
-func scanShapeOf(of reflect.Type) *scanShape {
-	if known, ok := scanShapes.Load(of); ok {
-		shape, _ := known.(*scanShape)
+var payloadShapes sync.Map // of reflect.Type
+
+// payloadShapeOf is nil for a struct of more fields than a scan can count.
+func payloadShapeOf(of reflect.Type) *payloadShape {
+	if known, ok := payloadShapes.Load(of); ok {
+		shape, _ := known.(*payloadShape)
 		return shape
 	}
 	if of.Kind() != reflect.Struct || of.NumField() > 64 {
 		return nil
 	}
-	shape := &scanShape{fields: make(map[string]int, of.NumField())}
+	shape := &payloadShape{fields: make(map[string]int, of.NumField())}
 	for i := range of.NumField() {
 		name, options, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
+		optional := options == "omitempty"
 		shape.fields[name] = i
-		if options != "omitempty" {
+		shape.order = append(shape.order, payloadField{head: `"` + name + `":`, optional: optional})
+		if !optional {
 			shape.required |= 1 << i
 		}
 	}
-	scanShapes.Store(of, shape)
+	payloadShapes.Store(of, shape)
 	return shape
 }

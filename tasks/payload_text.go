@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"reflect"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -22,8 +21,12 @@ func canonicalText(payload Payload) ([]byte, error) {
 // appendObject appends a struct of texts without escapes, amounts, times in UTC, switches, and lists of such structs, as encoding/json
 // would. It says false to every other value: that is encoding/json's to write, or to refuse. The value must be addressable.
 func appendObject(buf []byte, from reflect.Value) ([]byte, bool) {
+	shape := payloadShapeOf(from.Type())
+	if shape == nil {
+		return nil, false
+	}
 	buf = append(buf, '{')
-	for i, field := range textShapeOf(from.Type()) {
+	for i, field := range shape.order {
 		value := from.Field(i)
 		if field.optional && isEmpty(value) {
 			continue
@@ -32,7 +35,7 @@ func appendObject(buf []byte, from reflect.Value) ([]byte, bool) {
 			buf = append(buf, ',')
 		}
 		var ok bool
-		if buf, ok = appendValue(append(buf, field.name...), value); !ok {
+		if buf, ok = appendValue(append(buf, field.head...), value); !ok {
 			return nil, false
 		}
 	}
@@ -79,7 +82,7 @@ func appendValue(buf []byte, value reflect.Value) ([]byte, bool) {
 }
 
 func appendList(buf []byte, list reflect.Value) ([]byte, bool) {
-	if list.IsNil() || list.Type().Elem().Kind() != reflect.Struct {
+	if list.IsNil() {
 		return nil, false
 	}
 	buf = append(buf, '[')
@@ -108,26 +111,4 @@ func isPlain(text string) bool {
 		}
 	}
 	return ascii || utf8.ValidString(text) && !strings.ContainsAny(text, "\u2028\u2029")
-}
-
-// textField is a field of a struct as it is written.
-type textField struct {
-	name     string // quoted, with its colon
-	optional bool   // left out when it is empty
-}
-
-var textShapes sync.Map // of reflect.Type: its fields, []textField
-
-func textShapeOf(of reflect.Type) []textField {
-	if known, ok := textShapes.Load(of); ok {
-		fields, _ := known.([]textField)
-		return fields
-	}
-	fields := make([]textField, of.NumField())
-	for i := range fields {
-		name, options, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
-		fields[i] = textField{name: `"` + name + `":`, optional: options == "omitempty"}
-	}
-	textShapes.Store(of, fields)
-	return fields
 }
