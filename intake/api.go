@@ -48,11 +48,6 @@ type Config struct {
 	Version string
 }
 
-// client asks for the producer whose key let the call in.
-func (a *API) client(ctx context.Context) (*tasks.Client, error) {
-	return a.config.Client.As(access.PrincipalOf(ctx).Producer)
-}
-
 // API serves the routes that the package's comment lists.
 type API struct {
 	config  Config

@@ -96,7 +96,7 @@ func (a *API) acceptMany(call huma.Context, kind tasks.Kind) {
 	_, w := humago.Unwrap(call)
 	b := &bulk{api: a, kind: kind, call: call, who: access.PrincipalOf(call.Context()), connection: http.NewResponseController(w)}
 	var err error
-	if b.client, err = a.client(call.Context()); err != nil {
+	if b.client, err = a.config.Client.As(b.who.Producer); err != nil {
 		writeProblem(call, a.failure(call.Context(), fmt.Errorf("ask for the key's producer: %v", err), "nothing was done"))
 		return
 	}
