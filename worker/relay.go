@@ -30,8 +30,12 @@ const (
 	parkedInterval = time.Minute
 )
 
-// epochKey stands in Redis as long as Redis keeps what it was given. When it is missing, the rings are gone too.
-const epochKey = "settled:epoch"
+// epochKey stands in Redis as long as Redis keeps what it was given. When it is missing, the rings are gone too. It is epochStarting
+// until everything is due: a crash or another wipe before that is noticed.
+const (
+	epochKey      = "settled:epoch"
+	epochStarting = "starting"
+)
 
 // relay rings for accepted requests that are due: their first ring was lost, or still waits. Several relays may run at once: each
 // request is claimed by one of them.
@@ -104,28 +108,36 @@ func (r *relay) round(ctx context.Context) (int, error) {
 func (r *relay) isWiped(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
 	defer cancel()
-	err := r.redis.Get(ctx, epochKey).Err()
+	epoch, err := r.redis.Get(ctx, epochKey).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return false, fmt.Errorf("read the epoch: %w", err)
 	}
-	return err != nil, nil
+	return err != nil || epoch == epochStarting, nil
 }
 
-// startEpoch makes everything due, then sets the epoch: a crash in between, or another relay, does it again, which is harmless. When it
-// fails it is tried in the next round; ringing goes on meanwhile.
+// startEpoch makes everything due under an epoch that is marked as starting, and removes the mark only if it still stands: a crash in
+// between, a wipe, or another relay does it all again, which is harmless. When it fails it is tried in the next round; ringing goes on
+// meanwhile.
 func (r *relay) startEpoch(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, epochTimeout)
 	defer cancel()
-	due, err := r.ledger.MakeAllDue(ctx)
+	err := r.redis.SetNX(ctx, epochKey, epochStarting, 0).Err()
+	var due int64
+	if err == nil {
+		due, err = r.ledger.MakeAllDue(ctx)
+	}
 	if err == nil {
 		err = publishQueues(ctx, r.redis)
 	}
+	stands := false
 	if err == nil {
-		err = r.redis.SetNX(ctx, epochKey, r.clock.Now().UTC().Format(time.RFC3339Nano), 0).Err()
+		stands, err = r.redis.SetXX(ctx, epochKey, r.clock.Now().UTC().Format(time.RFC3339Nano), 0).Result()
 	}
 	switch {
 	case err != nil:
 		r.warn(ctx, "cannot ring again for all that redis lost, will try again", err)
+	case !stands:
+		r.logger.LogAttrs(ctx, slog.LevelWarn, "redis was emptied again, will ring again for all that it lost")
 	case due == 0:
 		r.logger.LogAttrs(ctx, slog.LevelInfo, "redis is new to us")
 	default:

@@ -11,6 +11,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/tasks"
@@ -36,6 +37,13 @@ func lockBooks(t *testing.T, s *stack) (unlock func()) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// epochStands says whether a relay has made everything due since Redis was last empty.
+func epochStands(t *testing.T, client redis.UniversalClient) bool {
+	t.Helper()
+	epoch := client.Get(t.Context(), epochKey).Val()
+	return epoch != "" && epoch != epochStarting
 }
 
 func manyRecharges(n int) []tasks.Payload {
@@ -79,6 +87,7 @@ func TestEverythingIsAppliedOnceAfterRedisWasFlushed(t *testing.T) {
 	unlock := lockBooks(t, s)
 	w := s.startWorker(t, func(c *Config) { c.Concurrency = 10 })
 	eventually(t, "tasks are active", func() bool { return s.redis.LLen(t.Context(), "asynq:{critical}:active").Val() == 10 })
+	eventually(t, "the new Redis is counted", func() bool { return testutil.ToFloat64(w.metrics.redisWipes) == 1 })
 	for state, n := range map[string]int64{
 		"pending": s.redis.LLen(t.Context(), "asynq:{critical}:pending").Val(),
 		"retry":   s.redis.ZCard(t.Context(), "asynq:{critical}:retry").Val(),
@@ -87,7 +96,6 @@ func TestEverythingIsAppliedOnceAfterRedisWasFlushed(t *testing.T) {
 			t.Errorf("no task is %s when Redis is flushed", state)
 		}
 	}
-	before := testutil.ToFloat64(w.metrics.redisWipes)
 	if err := s.redis.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -99,9 +107,36 @@ func TestEverythingIsAppliedOnceAfterRedisWasFlushed(t *testing.T) {
 	if got := s.count(t, "SELECT count(*) FROM transfers"); got != requests {
 		t.Errorf("%d transfers were made, want %d", got, requests)
 	}
-	if got := testutil.ToFloat64(w.metrics.redisWipes) - before; got != 1 {
-		t.Errorf("%v wipes were counted, want 1", got)
+	if got := testutil.ToFloat64(w.metrics.redisWipes); got != 2 {
+		t.Errorf("%v wipes were counted, want 2", got)
 	}
+	if queues := s.redis.SMembers(t.Context(), "asynq:queues").Val(); len(queues) != len(tasks.Queues()) {
+		t.Errorf("queues %q are published after the flush", queues)
+	}
+}
+
+func TestRedisEmptiedWhileAnEpochStartsIsNoticed(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withRings(1))
+	s.accept(t, manyRecharges(3)...)
+	eventually(t, "all have rung", func() bool { return s.redis.LLen(t.Context(), "asynq:{critical}:pending").Val() == 3 })
+	tx, err := s.db.Owner.BeginTx(t.Context(), pgx.TxOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "LOCK TABLE pending IN SHARE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	s.startWorker(t, nil)
+	eventually(t, "the epoch is starting", func() bool { return s.redis.Get(t.Context(), epochKey).Val() == epochStarting })
+	if err := s.redis.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all are decided", func() bool { return s.pending(t) == 0 })
+	eventually(t, "the epoch stands", func() bool { return epochStands(t, s.redis) })
 	if queues := s.redis.SMembers(t.Context(), "asynq:queues").Val(); len(queues) != len(tasks.Queues()) {
 		t.Errorf("queues %q are published after the flush", queues)
 	}
@@ -111,7 +146,7 @@ func TestRelayRingsForRequestsWhoseRingWasLost(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, func(s *stackSettings) { s.client.RingAfter = time.Millisecond })
 	w := s.startWorker(t, nil)
-	eventually(t, "the epoch is set", func() bool { return s.redis.Exists(t.Context(), epochKey).Val() == 1 })
+	eventually(t, "the epoch stands", func() bool { return epochStands(t, s.redis) })
 	silent, err := tasks.NewClient(t.Context(), s.db.Pool, nil, tasks.ClientConfig{Producer: "silent", RingAfter: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
