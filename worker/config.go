@@ -42,7 +42,7 @@ type Config struct {
 	PollInterval time.Duration
 	// PollOnly makes idle servers poll instead of waiting inside Redis: for proxies that refuse blocking commands.
 	PollOnly bool
-	// DoneAlone reports each finished task to Redis in a round trip of its own instead of pipelining those that finish together.
+	// DoneAlone ends each finished task by asynq's own script instead of one script for those that finish together.
 	DoneAlone bool
 	// ChannelCallsMax bounds the calls to channels that are under way at once. Defaults to 32.
 	ChannelCallsMax int

@@ -25,8 +25,8 @@
 // # Parts
 //
 // Several asynq servers run in one process, each on one queue: a server is bound by its single dequeue loop. They share a Redis client
-// that is wrapped three times, from the outside in: hardenedRedis mends asynq's replay and its spinning, donePipeline sends the reports
-// of tasks that finish together in one pipeline, idleWait replaces polling by waiting. The relay and the collector use the plain client.
+// that is wrapped three times, from the outside in: hardenedRedis mends asynq's replay and its spinning, doneCombiner ends tasks
+// that finish together by one script, idleWait replaces polling by waiting. The relay and the collector use the plain client.
 //
 // # Suspects
 //

@@ -19,16 +19,16 @@ import (
 )
 
 // BenchmarkDrain empties a queue of 50,000 rings of one request with an empty handler: what asynq alone costs, with and without the
-// pipelining of `done`. Run it with -benchtime 1x -count 5 and compare medians.
+// combining of `done`. Run it with -benchtime 1x -count 5 and compare medians.
 func BenchmarkDrain(b *testing.B) {
-	for _, pipelined := range []bool{false, true} {
+	for _, combined := range []bool{false, true} {
 		for _, grouped := range []bool{false, true} {
-			b.Run(fmt.Sprintf("pipelined=%t/grouped=%t", pipelined, grouped), func(b *testing.B) { benchmarkDrain(b, pipelined, grouped) })
+			b.Run(fmt.Sprintf("combined=%t/grouped=%t", combined, grouped), func(b *testing.B) { benchmarkDrain(b, combined, grouped) })
 		}
 	}
 }
 
-func benchmarkDrain(b *testing.B, pipelined, grouped bool) {
+func benchmarkDrain(b *testing.B, combined, grouped bool) {
 	const rings, servers, concurrency = 50_000, 4, 64
 	options, err := RedisOptions(redistest.New(b).URL, nil)
 	if err != nil {
@@ -38,8 +38,8 @@ func benchmarkDrain(b *testing.B, pipelined, grouped bool) {
 	b.Cleanup(func() { _ = client.Close() })
 	m := newMetrics(nil)
 	var inner redis.UniversalClient = client
-	if pipelined {
-		inner = &donePipeline{UniversalClient: client, metrics: m}
+	if combined {
+		inner = newDoneCombiner(client, m)
 	}
 	hardened := &hardenedRedis{UniversalClient: inner, metrics: m}
 	bell := tasks.NewDoorbell(client)

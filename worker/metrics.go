@@ -18,7 +18,7 @@ type metrics struct {
 	channelConflicts *prometheus.CounterVec
 	redisErrors      *prometheus.CounterVec
 	redisUp          prometheus.Gauge
-	donePipelined    prometheus.Histogram
+	doneCombined     prometheus.Histogram
 	rungAgain        prometheus.Counter
 	relayErrors      prometheus.Counter
 	redisWipes       prometheus.Counter
@@ -33,7 +33,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 	m.presetLabels()
 	if registerer != nil {
 		registerer.MustRegister(m.tasks, m.seconds, m.inFlight, m.suspects, m.unrecorded, m.channelCalls, m.channelConflicts,
-			m.redisErrors, m.redisUp, m.donePipelined, m.rungAgain, m.relayErrors, m.redisWipes, m.unwoken)
+			m.redisErrors, m.redisUp, m.doneCombined, m.rungAgain, m.relayErrors, m.redisWipes, m.unwoken)
 	}
 	return m
 }
@@ -62,8 +62,8 @@ func (m *metrics) newRedisMetrics() {
 		Help: "Scripts of asynq's servers that Redis did not run, by script and cause."}, []string{"script", "cause"})
 	m.redisUp = prometheus.NewGauge(prometheus.GaugeOpts{Name: "settled_worker_redis_up",
 		Help: "Whether Redis answered the last health check: 1 it did, 0 it did not."})
-	m.donePipelined = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "settled_worker_done_pipeline_tasks",
-		Help: "Finished tasks that were reported to Redis in one pipeline.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}})
+	m.doneCombined = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "settled_worker_done_combined_tasks",
+		Help: "Finished tasks whose end one script told Redis.", Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}})
 }
 
 func (m *metrics) newRelayMetrics() {

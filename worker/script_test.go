@@ -49,7 +49,7 @@ func (c *seenScripts) count(of script) int {
 }
 
 // TestScriptsOfAsynqAreTold runs a task through every end that asynq knows and checks that each script is told by its keys. It fails
-// when a new version of asynq changes a shape that hardenedRedis, donePipeline or idleWait rely on.
+// when a new version of asynq changes a shape that hardenedRedis, doneCombiner or idleWait rely on.
 func TestScriptsOfAsynqAreTold(t *testing.T) {
 	t.Parallel()
 	client := openRedis(t, redistest.New(t))

@@ -116,7 +116,7 @@ func (w *Worker) wrapRedis() redis.UniversalClient {
 		client = w.idle
 	}
 	if !w.config.DoneAlone {
-		client = &donePipeline{UniversalClient: client, metrics: w.metrics}
+		client = newDoneCombiner(client, w.metrics)
 	}
 	return &hardenedRedis{UniversalClient: client, metrics: w.metrics}
 }
