@@ -2,7 +2,6 @@ package intake
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -38,7 +37,8 @@ func (a *API) registerAccept(routes huma.API) {
 			Responses: responses, Security: needs(access.ScopeOf(kind)), Parameters: []*huma.Param{preferWait()},
 			RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{mediaJSON: {Schema: payloadSchema(registry, kind)}}},
 		})
-		a.mux.HandleFunc(http.MethodPost+" "+path, a.acceptOne(kind))
+		a.accepts[path] = a.acceptOne(kind)
+		a.mux.HandleFunc(http.MethodPost+" "+path, a.accepts[path])
 	}
 	huma.Register(routes, huma.Operation{OperationID: "accept-unknown", Method: http.MethodPost, Path: "/v1/requests/{kind}", Hidden: true,
 		Responses: problemResponses(registry, "422"), Security: needs()}, a.unknownKind)
@@ -77,7 +77,9 @@ func (a *API) acceptOne(kind tasks.Kind) http.HandlerFunc {
 		}
 		header.Set("Content-Type", mediaJSON)
 		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(&receipt) // the caller may have left
+		if text, err := receipt.AppendJSON(make([]byte, 0, 256)); err == nil {
+			_, _ = w.Write(append(text, '\n')) // the caller may have left
+		}
 	}
 }
 
@@ -87,7 +89,7 @@ func (a *API) accept(who access.Principal, kind tasks.Kind, r *http.Request) (ta
 	started := a.config.Clock.Now()
 	var receipt tasks.Receipt
 	if problem == nil {
-		receipt, problem = a.enqueue(r.Context(), who, kind, body)
+		receipt, problem = a.enqueue(a.deadlines.after(r.Context(), started), who, kind, body)
 	}
 	status := string(receipt.Status)
 	switch {
@@ -119,8 +121,6 @@ func (a *API) awaitOutcome(who access.Principal, r *http.Request, receipt *tasks
 }
 
 func (a *API) enqueue(ctx context.Context, who access.Principal, kind tasks.Kind, body []byte) (tasks.Receipt, *Problem) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
 	client, err := a.config.Client.As(who.Producer)
 	if err != nil {
 		return tasks.Receipt{}, a.failure(ctx, fmt.Errorf("ask for the key's producer: %v", err), "nothing was done") // no field of the caller's

@@ -26,6 +26,9 @@ import (
 // producer had better ask again than hold its connection.
 const answerTimeout = 10 * time.Second
 
+// Headroom is what a process that serves the API and little else had better reserve, in bytes.
+const Headroom = 32 << 20
+
 // Config configures an API.
 type Config struct {
 	// Client accepts requests. Required; the caller closes it after the API's server has stopped.
@@ -44,20 +47,26 @@ type Config struct {
 	Logger *slog.Logger
 	// Clock measures durations, and waits. Defaults to the system's.
 	Clock clock.Timer
+	// HeadroomBytes is memory that the API reserves and never writes, so that garbage gathers longer: Headroom, or none. The operating
+	// system gives it no memory (docs/adr/0015).
+	HeadroomBytes int
 	// Version is shown in the API's description. Defaults to "devel".
 	Version string
 }
 
 // API serves the routes that the package's comment lists.
 type API struct {
-	config  Config
-	metrics *metrics
-	mux     *http.ServeMux
+	config    Config
+	metrics   *metrics
+	mux       *http.ServeMux
+	accepts   map[string]http.HandlerFunc // by path: the busiest routes, which need no matching
+	deadlines deadlines
 
 	watch    *outcomeWatch
 	lists    chan struct{} // one for each list that is in memory
 	draining chan struct{} // closed by Drain
 	drain    sync.Once
+	headroom []byte
 }
 
 // NewAPI makes an API. It holds nothing that must be closed.
@@ -71,8 +80,9 @@ func NewAPI(config Config) *API {
 	if config.Version == "" {
 		config.Version = "devel"
 	}
-	a := &API{config: config, metrics: newMetrics(config.Registerer), mux: http.NewServeMux(),
-		watch: newOutcomeWatch(config.Reader, config.Clock), lists: make(chan struct{}, listsAtOnce), draining: make(chan struct{})}
+	a := &API{config: config, metrics: newMetrics(config.Registerer), mux: http.NewServeMux(), accepts: map[string]http.HandlerFunc{},
+		watch: newOutcomeWatch(config.Reader, config.Clock), lists: make(chan struct{}, listsAtOnce), draining: make(chan struct{}),
+		headroom: make([]byte, config.HeadroomBytes)}
 	described := huma.DefaultConfig("settled", config.Version)
 	described.Info.Description = "Applies refunds, recharges and idle-balance sweeps to a wallet's books, exactly once. " +
 		"Amounts are strings in yuan with at most two places; times are RFC 3339."
@@ -102,6 +112,10 @@ func NewAPI(config Config) *API {
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if accept := a.accepts[r.URL.Path]; accept != nil && r.Method == http.MethodPost {
+		accept(w, r)
+		return
+	}
 	a.mux.ServeHTTP(w, r)
 }
 

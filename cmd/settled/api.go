@@ -93,7 +93,7 @@ func (h *host) startAPI(ctx context.Context, flags apiFlags) error {
 	notices := notice.NewHandler(notice.Config{Ports: ports, Pool: h.pool, Recharges: orders, Client: client, Registerer: h.registry,
 		Logger: h.logger, Clock: h.clock})
 	api := intake.NewAPI(intake.Config{Client: client, Reader: ledger.NewReader(h.pool), Recharges: orders, Notices: notices, Access: guard,
-		Registerer: h.registry, Logger: h.logger, Clock: h.clock, Version: version()})
+		Registerer: h.registry, Logger: h.logger, Clock: h.clock, HeadroomBytes: intake.Headroom, Version: version()})
 	if err := h.listenAPI(ctx, flags.Listen); err != nil {
 		return err
 	}

@@ -105,7 +105,7 @@ func measureAccept(ctx context.Context, e *environment, o *orders, n int) (int, 
 	}
 	payloads := o.refunds(n)
 	took, err := timed(func() error {
-		return inParallel(producers, len(payloads), func(i int) error {
+		return inParallel(producers, len(payloads), func(_, i int) error {
 			receipt, err := client.Enqueue(ctx, payloads[i])
 			if err == nil && receipt.Status != tasks.Accepted {
 				err = fmt.Errorf("%s is %s, want accepted", receipt.Key, receipt.Status)
@@ -141,7 +141,7 @@ func measureRawAccept(ctx context.Context, e *environment, o *orders, n int) (in
 		batches = append(batches, tasks.AcceptArgs(requests, time.Hour))
 	}
 	took, err := timed(func() error {
-		return inParallel(rawAcceptors, len(batches), func(i int) error {
+		return inParallel(rawAcceptors, len(batches), func(_, i int) error {
 			_, err := e.pool.Exec(ctx, tasks.AcceptSQL, batches[i]...)
 			return err
 		})
@@ -156,8 +156,8 @@ func timed(work func() error) (time.Duration, error) {
 	return benchClock.Now().Sub(begun), err
 }
 
-// inParallel calls work for 0 to n-1 from some goroutines and returns their errors.
-func inParallel(goroutines, n int, work func(i int) error) error {
+// inParallel calls work for 0 to n-1 from some goroutines, each of which says which it is, and returns their errors.
+func inParallel(goroutines, n int, work func(goroutine, i int) error) error {
 	var next atomic.Int64
 	errs := make([]error, goroutines)
 	var running sync.WaitGroup
@@ -168,7 +168,7 @@ func inParallel(goroutines, n int, work func(i int) error) error {
 				if i >= n {
 					return
 				}
-				if errs[g] = work(i); errs[g] != nil {
+				if errs[g] = work(g, i); errs[g] != nil {
 					return
 				}
 			}

@@ -51,7 +51,8 @@ func openDoor(ctx context.Context, e *environment) (*door, error) {
 	guard := access.NewGuard(access.Config{Pool: e.pool, Rate: unlimited, Burst: unlimited})
 	d := &door{client: client, addr: listener.Addr().String(), key: token.Reveal(), served: make(chan error, 1),
 		server: &http.Server{ReadHeaderTimeout: time.Minute,
-			Handler: intake.NewAPI(intake.Config{Client: client, Reader: ledger.NewReader(e.pool), Access: guard})}}
+			Handler: intake.NewAPI(intake.Config{Client: client, Reader: ledger.NewReader(e.pool), Access: guard,
+				HeadroomBytes: intake.Headroom})}}
 	go func() { d.served <- d.server.Serve(listener) }()
 	return d, nil
 }
@@ -159,22 +160,18 @@ func measureHTTPAccept(ctx context.Context, e *environment, o *orders, n int, wa
 	if err != nil {
 		return 0, 0, err
 	}
-	callers := make(chan *caller, producers)
-	for range producers {
-		c, err := d.dial(ctx)
-		if err != nil {
+	callers := make([]*caller, producers)
+	for g := range callers {
+		if callers[g], err = d.dial(ctx); err != nil {
 			return 0, 0, err
 		}
-		defer func() { _ = c.conn.Close() }() // every answer was read
-		callers <- c
+		defer func() { _ = callers[g].conn.Close() }() // every answer was read
 	}
 	each := make([]time.Duration, len(calls))
 	took, err := timed(func() error {
-		return inParallel(producers, len(calls), func(i int) (err error) {
-			c := <-callers
-			defer func() { callers <- c }()
+		return inParallel(producers, len(calls), func(g, i int) (err error) {
 			each[i], err = timed(func() error {
-				_, err := c.do(calls[i], "202")
+				_, err := callers[g].do(calls[i], "202")
 				return err
 			})
 			return err

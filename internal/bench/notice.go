@@ -128,7 +128,7 @@ func readPublicKey(dir string) (*rsa.PublicKey, error) {
 func (c *cashDesk) payOrders(ctx context.Context, n int) ([]paidOrder, error) {
 	orders, first := make([]paidOrder, n), c.opened
 	c.opened += n
-	err := inParallel(producers, n, func(i int) error {
+	err := inParallel(producers, n, func(_, i int) error {
 		id := fmt.Sprintf("rc%d", first+i)
 		order, _, err := c.orders.Open(ctx, producerName, tasks.RechargeOrder{RechargeID: id, UserID: fmt.Sprintf("payer%d", i),
 			Channel: tasks.SourceWeChat, Amount: money.FromFen(100_00)})
@@ -159,7 +159,7 @@ func (c *cashDesk) measure(ctx context.Context, paid []paidOrder, take func(cont
 
 // takeBare verifies each notice's signature, looks at nothing of it, and accepts what it is known to say.
 func (c *cashDesk) takeBare(ctx context.Context, client *tasks.Client, paid []paidOrder) error {
-	return inParallel(producers, len(paid), func(i int) error {
+	return inParallel(producers, len(paid), func(_, i int) error {
 		header := paid[i].message.Header
 		signature, err := base64.StdEncoding.DecodeString(header.Get("Wechatpay-Signature"))
 		if err != nil {
@@ -180,7 +180,7 @@ func (c *cashDesk) take(ctx context.Context, client *tasks.Client, paid []paidOr
 	door := http.NewServeMux()
 	door.Handle("POST /v1/notices/{channel}", notice.NewHandler(notice.Config{Ports: onlyPort{c.port}, Pool: c.env.pool, Recharges: c.orders,
 		Client: client, Clock: benchClock}))
-	return inParallel(producers, len(paid), func(i int) error {
+	return inParallel(producers, len(paid), func(_, i int) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodPost, "/v1/notices/wechat", bytes.NewReader(paid[i].message.Body))
 		if err != nil {
 			return err

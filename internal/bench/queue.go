@@ -153,7 +153,7 @@ func drainTasks(ctx context.Context, client redis.UniversalClient, n int, handle
 		return 0, fmt.Errorf("empty redis: %w", err)
 	}
 	queue := asynq.NewClientFromRedisClient(client)
-	if err := inParallel(16, n, func(i int) error {
+	if err := inParallel(16, n, func(_, i int) error {
 		_, err := queue.EnqueueContext(ctx, asynq.NewTask("bench", fmt.Appendf(nil, "%d", i)), asynq.Queue("bench"), asynq.MaxRetry(25),
 			asynq.Timeout(tasks.RingTimeout))
 		return err
