@@ -26,7 +26,7 @@ import (
 // producer had better ask again than hold its connection.
 const answerTimeout = 10 * time.Second
 
-// Headroom is what a process that serves the API and little else had better reserve, in bytes.
+// Headroom is what a process that serves the API had better reserve, in bytes.
 const Headroom = 32 << 20
 
 // Config configures an API.
@@ -47,8 +47,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Clock measures durations, and waits. Defaults to the system's.
 	Clock clock.Timer
-	// HeadroomBytes is memory that the API reserves and never writes, so that garbage gathers longer: Headroom, or none. The operating
-	// system gives it no memory (docs/adr/0015).
+	// HeadroomBytes is memory that the API reserves and never writes, so that garbage gathers longer: Headroom, or none. It occupies
+	// addresses only, and counts against GOMEMLIMIT (docs/adr/0015).
 	HeadroomBytes int
 	// Version is shown in the API's description. Defaults to "devel".
 	Version string
@@ -112,7 +112,7 @@ func NewAPI(config Config) *API {
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if accept := a.accepts[r.URL.Path]; accept != nil && r.Method == http.MethodPost {
+	if accept := a.accepts[r.URL.Path]; accept != nil && r.Method == http.MethodPost && r.URL.RawPath == "" {
 		accept(w, r)
 		return
 	}

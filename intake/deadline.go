@@ -19,7 +19,7 @@ type deadline struct {
 	sharedTo time.Time
 }
 
-// after returns a context for a call that begins now. Its values are those of the first call that shares it.
+// after returns a context for a call that begins now. Its values are those of the first call that shares it: log with the call's own.
 func (d *deadlines) after(call context.Context, now time.Time) context.Context {
 	if shared := d.current.Load(); shared != nil && now.Before(shared.sharedTo) && shared.ctx.Err() == nil {
 		return shared.ctx

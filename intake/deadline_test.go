@@ -20,10 +20,11 @@ func TestCallsThatBeginTogetherShareADeadline(t *testing.T) {
 		if ends, _ := first.Deadline(); ends.Sub(last) < answerTimeout {
 			t.Errorf("the last to share has %s, want at least %s", ends.Sub(last), answerTimeout)
 		}
-		if d.after(t.Context(), begun.Add(deadlineShare)) == first {
+		later := d.after(t.Context(), begun.Add(deadlineShare))
+		if later == first {
 			t.Error("a later call shares the deadline")
 		}
-		<-first.Done() // the bubble's time runs ahead
+		<-later.Done() // the bubble's time runs ahead
 		if again := d.after(t.Context(), begun); again.Err() != nil {
 			t.Error("a clock that stands still was given a context that has ended")
 		}

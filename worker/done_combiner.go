@@ -17,7 +17,7 @@ const (
 	doneTimeout = 5 * time.Second
 )
 
-// doneScript ends tasks as asynq's `done` ends one: it leaves the active list and the lease set, its message is deleted, the counters of
+// doneScript ends tasks as asynq's `done` ends one, but that the counter of all days never begins anew: it leaves the active list and the lease set, its message is deleted, the counters of
 // the day and of all days grow.
 //
 //	KEYS  active list, lease set, counter of the day, counter of all days, then the key of each task

@@ -13,6 +13,7 @@ import (
 // Numbers of the mended client.
 const (
 	// replayTimeout bounds a replay whose own context is gone; go-redis gives up a silent server after about as long.
+	// A `done` has doneTimeout instead.
 	replayTimeout = 3 * time.Second
 	// dequeuePause is how long a failed dequeue waits before asynq may try again: asynq itself waits not at all, and was seen to
 	// try 143,000 times a second while Redis was down. Ten tries a second find a Redis that is back soon enough.

@@ -31,7 +31,7 @@ const (
 )
 
 // epochKey stands in Redis as long as Redis keeps what it was given. When it is missing, the rings are gone too. It is epochStarting
-// until everything is due: a crash or another wipe before that is noticed.
+// until everything is due, so that a crash or another wipe before that is noticed.
 const (
 	epochKey      = "settled:epoch"
 	epochStarting = "starting"
@@ -115,9 +115,10 @@ func (r *relay) isWiped(ctx context.Context) (bool, error) {
 	return err != nil || epoch == epochStarting, nil
 }
 
-// startEpoch makes everything due under an epoch that is marked as starting, and removes the mark only if it still stands: a crash in
+// startEpoch makes everything due under an epoch that is marked as starting, and completes it only if it still stands: a crash in
 // between, a wipe, or another relay does it all again, which is harmless. When it fails it is tried in the next round; ringing goes on
-// meanwhile.
+// meanwhile. The mark names no relay: one may complete what another has begun after a second wipe. If that other then fails, the rings
+// that were lost between come when they are due.
 func (r *relay) startEpoch(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, epochTimeout)
 	defer cancel()

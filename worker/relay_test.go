@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -44,6 +48,28 @@ func epochStands(t *testing.T, client redis.UniversalClient) bool {
 	t.Helper()
 	epoch := client.Get(t.Context(), epochKey).Val()
 	return epoch != "" && epoch != epochStarting
+}
+
+// seenMessages notes what is logged.
+type seenMessages struct {
+	slog.Handler
+	mu   sync.Mutex
+	text []string
+}
+
+func (s *seenMessages) Enabled(context.Context, slog.Level) bool { return true }
+
+func (s *seenMessages) Handle(_ context.Context, record slog.Record) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.text = append(s.text, record.Message)
+	return nil
+}
+
+func (s *seenMessages) has(start string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.text, func(text string) bool { return strings.HasPrefix(text, start) })
 }
 
 func manyRecharges(n int) []tasks.Payload {
@@ -87,7 +113,9 @@ func TestEverythingIsAppliedOnceAfterRedisWasFlushed(t *testing.T) {
 	unlock := lockBooks(t, s)
 	w := s.startWorker(t, func(c *Config) { c.Concurrency = 10 })
 	eventually(t, "tasks are active", func() bool { return s.redis.LLen(t.Context(), "asynq:{critical}:active").Val() == 10 })
-	eventually(t, "the new Redis is counted", func() bool { return testutil.ToFloat64(w.metrics.redisWipes) == 1 })
+	eventually(t, "the new Redis is counted and rung", func() bool {
+		return testutil.ToFloat64(w.metrics.redisWipes) == 1 && testutil.ToFloat64(w.metrics.rungAgain) > 0
+	})
 	for state, n := range map[string]int64{
 		"pending": s.redis.LLen(t.Context(), "asynq:{critical}:pending").Val(),
 		"retry":   s.redis.ZCard(t.Context(), "asynq:{critical}:retry").Val(),
@@ -107,9 +135,7 @@ func TestEverythingIsAppliedOnceAfterRedisWasFlushed(t *testing.T) {
 	if got := s.count(t, "SELECT count(*) FROM transfers"); got != requests {
 		t.Errorf("%d transfers were made, want %d", got, requests)
 	}
-	if got := testutil.ToFloat64(w.metrics.redisWipes); got != 2 {
-		t.Errorf("%v wipes were counted, want 2", got)
-	}
+	eventually(t, "the flush is counted", func() bool { return testutil.ToFloat64(w.metrics.redisWipes) == 2 })
 	if queues := s.redis.SMembers(t.Context(), "asynq:queues").Val(); len(queues) != len(tasks.Queues()) {
 		t.Errorf("queues %q are published after the flush", queues)
 	}
@@ -127,7 +153,8 @@ func TestRedisEmptiedWhileAnEpochStartsIsNoticed(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), "LOCK TABLE pending IN SHARE MODE"); err != nil {
 		t.Fatal(err)
 	}
-	s.startWorker(t, nil)
+	messages := &seenMessages{Handler: slog.DiscardHandler}
+	s.startWorker(t, func(c *Config) { c.Logger = slog.New(messages) })
 	eventually(t, "the epoch is starting", func() bool { return s.redis.Get(t.Context(), epochKey).Val() == epochStarting })
 	if err := s.redis.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
@@ -137,6 +164,9 @@ func TestRedisEmptiedWhileAnEpochStartsIsNoticed(t *testing.T) {
 	}
 	eventually(t, "all are decided", func() bool { return s.pending(t) == 0 })
 	eventually(t, "the epoch stands", func() bool { return epochStands(t, s.redis) })
+	if !messages.has("redis was emptied again") {
+		t.Error("an epoch that was flushed while it started was completed")
+	}
 	if queues := s.redis.SMembers(t.Context(), "asynq:queues").Val(); len(queues) != len(tasks.Queues()) {
 		t.Errorf("queues %q are published after the flush", queues)
 	}
