@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"reflect"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -90,7 +89,7 @@ func (a *API) accept(who access.Principal, kind tasks.Kind, r *http.Request) (ta
 	started := a.config.Clock.Now()
 	var receipt tasks.Receipt
 	if problem == nil {
-		receipt, problem = a.enqueue(r.Context(), started, who, kind, body)
+		receipt, problem = a.enqueue(r.Context(), who, kind, body)
 	}
 	status := string(receipt.Status)
 	switch {
@@ -121,12 +120,11 @@ func (a *API) awaitOutcome(who access.Principal, r *http.Request, receipt *tasks
 	}
 }
 
-func (a *API) enqueue(call context.Context, started time.Time, who access.Principal, kind tasks.Kind, body []byte) (tasks.Receipt, *Problem) {
+func (a *API) enqueue(ctx context.Context, who access.Principal, kind tasks.Kind, body []byte) (tasks.Receipt, *Problem) {
 	client, err := a.config.Client.As(who.Producer)
 	if err != nil {
-		return tasks.Receipt{}, a.failure(call, fmt.Errorf("ask for the key's producer: %v", err), "nothing was done") // no field of the caller's
+		return tasks.Receipt{}, a.failure(ctx, fmt.Errorf("ask for the key's producer: %v", err), "nothing was done") // no field of the caller's
 	}
-	ctx := a.deadlines.after(call, started)
 	var receipt tasks.Receipt
 	payload, err := tasks.ParsePayload(kind, body)
 	if err == nil {
@@ -145,5 +143,5 @@ func (a *API) enqueue(call context.Context, started time.Time, who access.Princi
 	if clash := (*tasks.ConflictError)(nil); errors.As(err, &clash) {
 		return receipt, conflict(receipt)
 	}
-	return receipt, a.failure(call, err, "whether the request was accepted is unknown: send it again with the same key")
+	return receipt, a.failure(ctx, err, "whether the request was accepted is unknown: send it again with the same key")
 }

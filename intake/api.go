@@ -22,8 +22,8 @@ import (
 	"github.com/settled-dev/settled/tasks"
 )
 
-// answerTimeout bounds what a producer waits for. An acceptance takes milliseconds; longer means that PostgreSQL is away, and the
-// producer had better ask again than hold its connection.
+// answerTimeout bounds what a producer waits for. An answer takes milliseconds; longer means that PostgreSQL is away, and the producer had
+// better ask again than hold its connection. A single acceptance is bounded by the client itself, as cheaply as its number asks for.
 const answerTimeout = 10 * time.Second
 
 // Headroom is what a process that serves the API had better reserve, in bytes.
@@ -56,17 +56,16 @@ type Config struct {
 
 // API serves the routes that the package's comment lists.
 type API struct {
-	config    Config
-	metrics   *metrics
-	mux       *http.ServeMux
-	accepts   map[string]http.HandlerFunc // by path: the busiest routes, which need no matching
-	deadlines deadlines
+	config  Config
+	metrics *metrics
+	mux     *http.ServeMux
+	accepts map[string]http.HandlerFunc // by path: the busiest routes, which need no matching
 
 	watch    *outcomeWatch
 	lists    chan struct{} // one for each list that is in memory
 	draining chan struct{} // closed by Drain
 	drain    sync.Once
-	headroom []byte
+	headroom []byte // never read or written, see Config.HeadroomBytes
 }
 
 // NewAPI makes an API. It holds nothing that must be closed.

@@ -34,6 +34,11 @@ func (a *API) refuseOrdered(ctx context.Context, payloads []tasks.Payload) ([]*t
 
 // mayAsk returns a *tasks.FieldError for a payload that refuseOrdered refuses.
 func (a *API) mayAsk(ctx context.Context, payload tasks.Payload) error {
+	if _, ok := payload.(*tasks.Recharge); !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	refusals, err := a.refuseOrdered(ctx, []tasks.Payload{payload})
 	if err == nil && refusals != nil && refusals[0] != nil {
 		return refusals[0]

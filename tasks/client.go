@@ -28,6 +28,9 @@ type ClientConfig struct {
 	RingAfter time.Duration
 	// BatchMax is how many single requests one insert takes at most. Defaults to 500.
 	BatchMax int
+	// AnswerWithin is how long Enqueue waits for PostgreSQL at most, and a tenth of a second more. Defaults to 10 s: an acceptance takes
+	// milliseconds; longer means that PostgreSQL is away, and the producer had better ask again.
+	AnswerWithin time.Duration
 	// Clock dates requests that carry no time. Defaults to the system's.
 	Clock clock.Clock
 	// OnRingError is told of rings that failed; the relay repeats them. Defaults to nothing.
@@ -64,6 +67,7 @@ func NewClient(ctx context.Context, pool *pgxpool.Pool, bell *Doorbell, config C
 	}
 	config.RingSize = orDefault(config.RingSize, RingIDsMax)
 	config.BatchMax = orDefault(config.BatchMax, 500)
+	config.AnswerWithin = orDefault(config.AnswerWithin, 10*time.Second)
 	config.RingAfter = orDefault(config.RingAfter, 15*time.Second)
 	if config.Clock == nil {
 		config.Clock = clock.System
@@ -121,8 +125,8 @@ func (c *Client) Books() int { return c.books }
 
 // Enqueue accepts one request and rings. It returns after the commit; the ring follows on its own. The same payload may be
 // enqueued again and at the same time: one is accepted, the others are replays with the stored outcome. It returns a *FieldError,
-// a *ConflictError, or an error that leaves the acceptance unknown. When ctx has a deadline it returns by then; the payload may be read
-// after that, and must not be changed.
+// a *ConflictError, or an error that leaves the acceptance unknown. It returns within AnswerWithin, and by ctx's deadline if it has one;
+// the payload may be read after that, and must not be changed.
 func (c *Client) Enqueue(ctx context.Context, payload Payload) (Receipt, error) {
 	request, err := c.Prepare(ctx, payload)
 	if err != nil {
@@ -206,6 +210,8 @@ func (c *Client) Prepare(ctx context.Context, payload Payload) (Request, error) 
 const NewestPolicySQL = `SELECT version, document FROM policies ORDER BY version DESC LIMIT 1`
 
 func (c *Client) reloadPolicy(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.config.AnswerWithin)
+	defer cancel()
 	policy := DefaultPolicy()
 	var version int
 	var document []byte

@@ -523,6 +523,18 @@ func TestCallerWhoGivesUpDuringTheCommitLearnsWhatCameOfIt(t *testing.T) {
 	d.expectStored(t, 1)
 }
 
+func TestCallerWithoutADeadlineIsAnsweredInTime(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, nil, tasks.ClientConfig{AnswerWithin: time.Millisecond})
+	holder := d.held(t, "busy")
+	if _, err := d.client.Enqueue(t.Context(), reward("busy", "u1", "1.00")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+	if err := holder.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A PostgreSQL that takes a statement and says nothing is one that is away: its producers are to be told so in time.
 func TestCallerWhoseTimeIsUpDuringTheCommitIsNotKept(t *testing.T) {
 	t.Parallel()

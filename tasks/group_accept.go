@@ -24,6 +24,7 @@ type groupAccept struct {
 	pool   *pgxpool.Pool
 	config ClientConfig
 	ringer *Ringer
+	late   deadlines
 
 	mu      sync.Mutex
 	arrived *sync.Cond
@@ -42,7 +43,7 @@ type acceptance struct {
 
 // startGroupAccept runs until stop; ctx carries values, not cancellation, to the inserts.
 func startGroupAccept(ctx context.Context, pool *pgxpool.Pool, config ClientConfig, ringer *Ringer) *groupAccept {
-	g := &groupAccept{pool: pool, config: config, ringer: ringer}
+	g := &groupAccept{pool: pool, config: config, ringer: ringer, late: deadlines{within: config.AnswerWithin}}
 	g.arrived = sync.NewCond(&g.mu)
 	for range acceptors {
 		g.running.Go(func() { g.run(context.WithoutCancel(ctx)) })
@@ -50,8 +51,9 @@ func startGroupAccept(ctx context.Context, pool *pgxpool.Pool, config ClientConf
 	return g
 }
 
-// accept waits for the commit of a batch that holds the request. When ctx ends first, a request that is still waiting is withdrawn.
-// One that is being committed is waited for, unless the caller's time is up: who has promised an answer by then cannot wait for it.
+// accept waits for the commit of a batch that holds the request, at most AnswerWithin. When that or ctx ends first, a request that is
+// still waiting is withdrawn. One that is being committed is waited for, unless the caller's time is up: who has promised an answer by
+// then cannot wait for it.
 func (g *groupAccept) accept(ctx context.Context, request Request) (Receipt, error) {
 	a := &acceptance{request: request, done: make(chan struct{})}
 	g.mu.Lock()
@@ -62,17 +64,22 @@ func (g *groupAccept) accept(ctx context.Context, request Request) (Receipt, err
 	g.waiting = append(g.waiting, a)
 	g.mu.Unlock()
 	g.arrived.Signal()
+	var ended error
 	select {
 	case <-a.done:
+		return a.receipt, a.err
+	case <-g.late.after(g.config.Clock.Now()):
+		ended = context.DeadlineExceeded
 	case <-ctx.Done():
-		if g.withdraw(a) {
-			return Receipt{}, context.Cause(ctx)
-		}
-		if err := context.Cause(ctx); errors.Is(err, context.DeadlineExceeded) {
-			return Receipt{}, fmt.Errorf("wait for a commit: %w", err)
-		}
-		<-a.done
+		ended = context.Cause(ctx)
 	}
+	if g.withdraw(a) {
+		return Receipt{}, ended
+	}
+	if errors.Is(ended, context.DeadlineExceeded) {
+		return Receipt{}, fmt.Errorf("wait for a commit: %w", ended)
+	}
+	<-a.done
 	return a.receipt, a.err
 }
 

@@ -17,8 +17,8 @@ const (
 	doneTimeout = 5 * time.Second
 )
 
-// doneScript ends tasks as asynq's `done` ends one, but that the counter of all days never begins anew: it leaves the active list and the lease set, its message is deleted, the counters of
-// the day and of all days grow.
+// doneScript ends tasks as asynq's `done` ends one: it leaves the active list and the lease set, its message is deleted, the counters of
+// the day and of all days grow. Only that asynq begins the latter anew at 2^63-1, which nobody reaches.
 //
 //	KEYS  active list, lease set, counter of the day, counter of all days, then the key of each task
 //	ARGV  unix time at which the counter of the day expires, then the id of each task

@@ -122,18 +122,7 @@ func (r *relay) isWiped(ctx context.Context) (bool, error) {
 func (r *relay) startEpoch(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, epochTimeout)
 	defer cancel()
-	err := r.redis.SetNX(ctx, epochKey, epochStarting, 0).Err()
-	var due int64
-	if err == nil {
-		due, err = r.ledger.MakeAllDue(ctx)
-	}
-	if err == nil {
-		err = publishQueues(ctx, r.redis)
-	}
-	stands := false
-	if err == nil {
-		stands, err = r.redis.SetXX(ctx, epochKey, r.clock.Now().UTC().Format(time.RFC3339Nano), 0).Result()
-	}
+	due, stands, err := r.makeAllDue(ctx)
 	switch {
 	case err != nil:
 		r.warn(ctx, "cannot ring again for all that redis lost, will try again", err)
@@ -146,6 +135,23 @@ func (r *relay) startEpoch(ctx context.Context) {
 		r.logger.LogAttrs(ctx, slog.LevelWarn, "redis is new or was emptied, all accepted requests are rung again",
 			slog.Int64("requests", due))
 	}
+}
+
+// makeAllDue says how many requests it made due, and whether Redis kept the epoch's mark meanwhile.
+func (r *relay) makeAllDue(ctx context.Context) (due int64, stands bool, err error) {
+	if err := r.redis.SetNX(ctx, epochKey, epochStarting, 0).Err(); err != nil {
+		return 0, false, fmt.Errorf("begin an epoch: %w", err)
+	}
+	if due, err = r.ledger.MakeAllDue(ctx); err != nil {
+		return due, false, err
+	}
+	if err := publishQueues(ctx, r.redis); err != nil {
+		return due, false, err
+	}
+	if stands, err = r.redis.SetXX(ctx, epochKey, r.clock.Now().UTC().Format(time.RFC3339Nano), 0).Result(); err != nil {
+		return due, false, fmt.Errorf("complete an epoch: %w", err)
+	}
+	return due, stands, nil
 }
 
 func (r *relay) warn(ctx context.Context, message string, err error) {

@@ -4,10 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"slices"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -48,28 +44,6 @@ func epochStands(t *testing.T, client redis.UniversalClient) bool {
 	t.Helper()
 	epoch := client.Get(t.Context(), epochKey).Val()
 	return epoch != "" && epoch != epochStarting
-}
-
-// seenMessages notes what is logged.
-type seenMessages struct {
-	slog.Handler
-	mu   sync.Mutex
-	text []string
-}
-
-func (s *seenMessages) Enabled(context.Context, slog.Level) bool { return true }
-
-func (s *seenMessages) Handle(_ context.Context, record slog.Record) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.text = append(s.text, record.Message)
-	return nil
-}
-
-func (s *seenMessages) has(start string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.ContainsFunc(s.text, func(text string) bool { return strings.HasPrefix(text, start) })
 }
 
 func manyRecharges(n int) []tasks.Payload {
@@ -153,8 +127,8 @@ func TestRedisEmptiedWhileAnEpochStartsIsNoticed(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), "LOCK TABLE pending IN SHARE MODE"); err != nil {
 		t.Fatal(err)
 	}
-	messages := &seenMessages{Handler: slog.DiscardHandler}
-	s.startWorker(t, func(c *Config) { c.Logger = slog.New(messages) })
+	var book logBook
+	s.startWorker(t, func(c *Config) { c.Logger = book.logger() })
 	eventually(t, "the epoch is starting", func() bool { return s.redis.Get(t.Context(), epochKey).Val() == epochStarting })
 	if err := s.redis.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
@@ -164,7 +138,7 @@ func TestRedisEmptiedWhileAnEpochStartsIsNoticed(t *testing.T) {
 	}
 	eventually(t, "all are decided", func() bool { return s.pending(t) == 0 })
 	eventually(t, "the epoch stands", func() bool { return epochStands(t, s.redis) })
-	if !messages.has("redis was emptied again") {
+	if len(book.with(t, "redis was emptied again, will ring again for all that it lost")) == 0 {
 		t.Error("an epoch that was flushed while it started was completed")
 	}
 	if queues := s.redis.SMembers(t.Context(), "asynq:queues").Val(); len(queues) != len(tasks.Queues()) {
