@@ -18,16 +18,9 @@ import (
 const followUpProducer = "settled"
 
 const readRequestsSQL = `
-SELECT r.id, r.kind, r.key, r.payload, r.occurred_at, r.business_date::text, r.accepted_at, coalesce(p.state, ''),
-       coalesce(p.attempts, 0)
+SELECT r.id, r.kind, r.key, r.payload, r.occurred_at, r.business_date::text, r.accepted_at
 FROM (SELECT $1::smallint AS book, unnest($2::uuid[]) AS id OFFSET 0) asked
-JOIN requests r ON r.book = asked.book AND r.id = asked.id
-LEFT JOIN pending p ON p.book = asked.book AND p.request_id = asked.id`
-
-const readOutcomesSQL = `
-SELECT o.request_id, o.result, coalesce(o.reason, ''), coalesce(o.detail, ''), o.first_transfer, o.transfers, o.attempts, o.decided_at
-FROM (SELECT $1::smallint AS book, unnest($2::uuid[]) AS id OFFSET 0) asked
-JOIN outcomes o ON o.book = asked.book AND o.request_id = asked.id`
+JOIN requests r ON r.book = asked.book AND r.id = asked.id`
 
 // Fate is what became of a request in a call of Apply.
 type Fate string
@@ -56,23 +49,15 @@ type batch struct {
 	book    int
 	ids     []uuid.UUID
 	answers map[uuid.UUID]Answer
-	loaded  map[uuid.UUID]*Request
-	pending map[uuid.UUID]pendingRow // as of load: claimSQL makes sure of it
-	poison  map[uuid.UUID]error      // requests that cannot be decoded
-	bells   []tasks.Bell             // what is due once the batch has committed
+	loaded  map[uuid.UUID]*decided
+	bells   []tasks.Bell // what is due once the batch has committed
 	settled []*decided
 	at      time.Time
 }
 
 func newBatch(l *Ledger, book int, ids []uuid.UUID) *batch {
 	return &batch{ledger: l, book: book, ids: ids, answers: make(map[uuid.UUID]Answer, len(ids)),
-		loaded: make(map[uuid.UUID]*Request, len(ids)), pending: make(map[uuid.UUID]pendingRow, len(ids)),
-		poison: map[uuid.UUID]error{}}
-}
-
-type pendingRow struct {
-	state    string
-	attempts int
+		loaded: make(map[uuid.UUID]*decided, len(ids))}
 }
 
 // errPolicyChanged says that the rows were read under an older policy: the batch reads them again.
@@ -83,15 +68,12 @@ func (b *batch) run(ctx context.Context, conn *pgx.Conn) error {
 	if err := b.load(ctx, conn); err != nil {
 		return err
 	}
-	if err := b.answerDecidedBefore(ctx, conn); err != nil {
-		return err
-	}
-	if len(b.pending) == 0 {
+	if len(b.loaded) == 0 {
 		return nil
 	}
 	policy := b.ledger.policy.Load()
 	state := NewState(b.book, b.ledger.books, policy.policy)
-	now, err := openBatch(ctx, conn, state, b.reads())
+	now, err := b.open(ctx, conn, state)
 	if err == nil {
 		err = b.settle(ctx, conn, state, now, policy.version)
 	}
@@ -112,8 +94,7 @@ func (b *batch) rollBack(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// load reads the requests, which never change, before the book is locked, and which of them are pending. That may change before the
-// lock is there: then nothing is written (claimSQL).
+// load reads the requests, which never change, before the book is locked.
 func (b *batch) load(ctx context.Context, conn *pgx.Conn) error {
 	rows, err := conn.Query(ctx, readRequestsSQL, b.book, pguuid.Array(b.ids))
 	if err != nil {
@@ -122,9 +103,8 @@ func (b *batch) load(ctx context.Context, conn *pgx.Conn) error {
 	for rows.Next() {
 		request := &Request{Book: b.book}
 		var payload []byte
-		var row pendingRow
 		if err := rows.Scan(pguuid.Into(&request.ID), &request.Kind, &request.Key, &payload, &request.OccurredAt, &request.BusinessDate,
-			&request.AcceptedAt, &row.state, &row.attempts); err != nil {
+			&request.AcceptedAt); err != nil {
 			rows.Close()
 			return fmt.Errorf("read %d requests: %w", len(b.ids), err)
 		}
@@ -132,14 +112,9 @@ func (b *batch) load(ctx context.Context, conn *pgx.Conn) error {
 			b.answers[request.ID] = Answer{Fate: Deferred}
 			continue
 		}
-		request.Payload, err = tasks.DecodePayload(request.Kind, payload)
-		if err != nil {
-			b.poison[request.ID] = err
-		}
-		b.loaded[request.ID] = request
-		if row.state != "" {
-			b.pending[request.ID] = row
-		}
+		d := &decided{request: request}
+		request.Payload, d.failure = tasks.DecodePayload(request.Kind, payload)
+		b.loaded[request.ID] = d
 	}
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read %d requests: %w", len(b.ids), err)
@@ -153,10 +128,10 @@ func (b *batch) load(ctx context.Context, conn *pgx.Conn) error {
 }
 
 func (b *batch) reads() *Reads {
-	reads := newReads()
-	for id := range b.pending {
-		if request := b.loaded[id]; b.poison[id] == nil {
-			b.poison[id] = guard(func() { b.ledger.rules[request.Kind].reads(request, reads) })
+	reads := newReads(len(b.loaded))
+	for _, d := range b.loaded {
+		if d.failure == nil {
+			d.failure = guard(func() { b.ledger.rules[d.request.Kind].reads(d.request, reads) })
 		}
 	}
 	return reads
@@ -184,6 +159,9 @@ func (b *batch) settle(ctx context.Context, conn *pgx.Conn, state *State, now st
 		return errPolicyChanged
 	}
 	b.at = now.at
+	if err := b.answerUnclaimed(ctx, conn); err != nil {
+		return err
+	}
 	b.decide(state)
 	if len(b.settled) == 0 {
 		_, err := conn.Exec(ctx, "ROLLBACK")
@@ -198,15 +176,10 @@ func (b *batch) settle(ctx context.Context, conn *pgx.Conn, state *State, now st
 // decide runs the rules one by one, in the order in which the requests were handed in; each sees what the earlier ones did.
 func (b *batch) decide(state *State) {
 	for _, id := range b.ids {
-		request, row := b.loaded[id], b.pending[id]
-		if b.answers[id].Fate != "" || row.state == "" {
+		d := b.loaded[id]
+		if d == nil || !d.claimed.held {
 			continue
 		}
-		if row.state == "dead" {
-			b.answers[id] = Answer{Fate: Dead}
-			continue
-		}
-		d := &decided{request: request, attempts: row.attempts, failure: b.poison[id]}
 		if d.failure == nil {
 			d.failure = b.resolve(d, state)
 		}
@@ -241,34 +214,6 @@ func (b *batch) resolve(d *decided, state *State) error {
 	}
 }
 
-// answerDecidedBefore looks up the outcomes of requests that are no longer pending. They are final: no lock is needed.
-func (b *batch) answerDecidedBefore(ctx context.Context, conn *pgx.Conn) error {
-	var missing []uuid.UUID
-	for id := range b.loaded {
-		if _, pending := b.pending[id]; !pending {
-			missing = append(missing, id)
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	rows, err := conn.Query(ctx, readOutcomesSQL, b.book, pguuid.Array(missing))
-	if err != nil {
-		return fmt.Errorf("read %d outcomes: %w", len(missing), err)
-	}
-	var id uuid.UUID
-	var o tasks.Outcome
-	_, err = pgx.ForEachRow(rows, []any{pguuid.Into(&id), &o.Result, &o.Reason, &o.Detail, &o.FirstTransfer, &o.Transfers, &o.Attempts,
-		&o.DecidedAt}, func() error {
-		b.answers[id] = Answer{Fate: Decided, Outcome: o, Replay: true}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("read %d outcomes: %w", len(missing), err)
-	}
-	return nil
-}
-
 // commit writes everything that was decided and commits, in one round trip.
 func (b *batch) commit(ctx context.Context, conn *pgx.Conn, now standing) error {
 	guarded, unguarded := touchedAccounts(b.settled)
@@ -283,7 +228,6 @@ func (b *batch) commit(ctx context.Context, conn *pgx.Conn, now standing) error 
 	var columns postings
 	nextTransfer := columns.number(b.settled, now.nextTransfer)
 	var queries pgx.Batch
-	queueClaim(&queries, b.book, b.settled)
 	queueOpened(&queries, b.book, opened)
 	columns.queue(&queries, b.book, now.at)
 	queueOrderRows(&queries, b.book, b.settled, now.at)
@@ -291,7 +235,8 @@ func (b *batch) commit(ctx context.Context, conn *pgx.Conn, now standing) error 
 	queueWealthRows(&queries, b.book, b.settled)
 	queueCases(&queries, b.book, b.settled, now.at)
 	queueOutcomes(&queries, b.book, b.settled, now.at)
-	queueWaiting(&queries, b.book, b.settled, b.ledger.config.RingAfter, &b.bells)
+	queueReturns(&queries, b.book, b.settled, now.at)
+	queueWakes(&queries, b.book, b.settled, b.ledger.config.RingAfter, &b.bells)
 	b.queueFollowUps(&queries)
 	queueBalances(&queries, b.book, guarded, unguarded, opened)
 	queries.Queue(updateBookSQL, b.book, nextAccount, nextTransfer, now.at)

@@ -12,15 +12,12 @@ import (
 
 const insertOrdersSQL = `
 INSERT INTO orders (book, order_id, user_id, merchant_id, request_id, captured_fen, captured_at)
-SELECT $1, order_id, user_id, merchant_id, request_id, captured_fen, $2
-FROM unnest($3::text[], $4::text[], $5::text[], $6::uuid[], $7::bigint[])
-    AS captured (order_id, user_id, merchant_id, request_id, captured_fen)`
+SELECT $1, unnest($3::text[]), unnest($4::text[]), unnest($5::text[]), unnest($6::uuid[]), unnest($7::bigint[]), $2`
 
 const insertLegsSQL = `
 INSERT INTO legs (book, order_id, leg, source, channel_txn_id, captured_fen, refunded_fen)
-SELECT $1, order_id, leg, source, nullif(channel_txn_id, ''), captured_fen, refunded_fen
-FROM unnest($2::text[], $3::smallint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[])
-    AS captured (order_id, leg, source, channel_txn_id, captured_fen, refunded_fen)`
+SELECT $1, unnest($2::text[]), unnest($3::smallint[]), unnest($4::text[]), nullif(unnest($5::text[]), ''), unnest($6::bigint[]),
+       unnest($7::bigint[])`
 
 const insertLineSQL = `
 INSERT INTO order_lines (book, order_id, line_id, position, kind, amount_fen, allocated_fen, refunded_fen)
@@ -32,8 +29,8 @@ WITH changed AS (
     UPDATE legs l
     SET refunded_fen = v.refunded_fen
     FROM (
-        SELECT $1::smallint AS book, *
-        FROM unnest($2::text[], $3::smallint[], $4::bigint[], $5::bigint[]) AS u (order_id, leg, refunded_fen, stored_fen)
+        SELECT $1::smallint AS book, unnest($2::text[]) AS order_id, unnest($3::smallint[]) AS leg,
+               unnest($4::bigint[]) AS refunded_fen, unnest($5::bigint[]) AS stored_fen
         OFFSET 0
     ) v
     WHERE l.book = v.book AND l.order_id = v.order_id AND l.leg = v.leg AND l.refunded_fen = v.stored_fen
@@ -53,8 +50,7 @@ SELECT expect_rows('lines', (SELECT count(*) FROM changed), 1)`
 
 const insertReceiptsSQL = `
 INSERT INTO channel_receipts (book, channel, channel_txn_id, request_id)
-SELECT $1, channel, channel_txn_id, request_id
-FROM unnest($2::text[], $3::text[], $4::uuid[]) AS booked (channel, channel_txn_id, request_id)`
+SELECT $1, unnest($2::text[]), unnest($3::text[]), unnest($4::uuid[])`
 
 const upsertEnrolmentSQL = `
 INSERT INTO enrolments (book, product_id, user_id, keep_fen, consent_version, cash_account, wealth_account, request_id, occurred_at)
@@ -65,24 +61,12 @@ DO UPDATE SET keep_fen = excluded.keep_fen, consent_version = excluded.consent_v
 
 const insertSubscriptionsSQL = `
 INSERT INTO subscriptions (book, product_id, business_date, user_id, amount_fen, keep_fen, cash_after_fen, request_id, transfer)
-SELECT $1, product_id, business_date, user_id, amount_fen, keep_fen, cash_after_fen, request_id, transfer
-FROM unnest($2::text[], $3::date[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::uuid[], $9::bigint[])
-    AS swept (product_id, business_date, user_id, amount_fen, keep_fen, cash_after_fen, request_id, transfer)`
+SELECT $1, unnest($2::text[]), unnest($3::date[]), unnest($4::text[]), unnest($5::bigint[]), unnest($6::bigint[]),
+       unnest($7::bigint[]), unnest($8::uuid[]), unnest($9::bigint[])`
 
 const insertCaseSQL = `
 INSERT INTO cases (book, request_id, ordinal, kind, account, amount_fen, detail, opened_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
-
-const parkSQL = `
-WITH parked AS (
-    UPDATE pending p
-    SET state = 'parked', waits_for = v.waits_for
-    FROM (SELECT $1::smallint AS book, * FROM unnest($2::uuid[], $3::text[]) AS u (request_id, waits_for) OFFSET 0) v
-    WHERE p.book = v.book AND p.request_id = v.request_id AND (p.state <> 'parked' OR p.waits_for <> v.waits_for)
-    RETURNING p.request_id, p.waits_for
-)
-INSERT INTO attempts (book, request_id, event, detail)
-SELECT $1, request_id, 'parked', 'waits for ' || waits_for FROM parked`
 
 // wakeSQL comes after parkSQL: what one request of a batch parks for, a later one of the same batch may bring. $3 is how long the
 // relay leaves the woken to the ring that follows the commit.
@@ -98,17 +82,6 @@ WITH woken AS (
     SELECT $1, request_id, 'woken' FROM woken
 )
 SELECT request_id, kind FROM woken`
-
-const buryPendingSQL = `
-WITH buried AS (
-    UPDATE pending p
-    SET state = 'dead', waits_for = NULL, last_error = v.last_error
-    FROM (SELECT $1::smallint AS book, * FROM unnest($2::uuid[], $3::text[]) AS u (request_id, last_error) OFFSET 0) v
-    WHERE p.book = v.book AND p.request_id = v.request_id AND p.state <> 'dead'
-    RETURNING p.request_id, p.last_error
-)
-INSERT INTO attempts (book, request_id, event, detail)
-SELECT $1, request_id, 'dead', last_error FROM buried`
 
 // queueOrderRows stores captured orders with their legs and lines as the batch leaves them, and what it gave back of earlier ones.
 func queueOrderRows(queries *pgx.Batch, book int, batch []*decided, at time.Time) {
@@ -160,7 +133,7 @@ func queueRefundedLegs(queries *pgx.Batch, book int, batch []*decided, fresh map
 		order *Order
 		leg   int
 	}
-	given := map[legKey]int64{}
+	given := make(map[legKey]int64, len(batch))
 	var changed []legKey
 	for _, d := range batch {
 		for _, r := range applied(d).LegRefunds {
@@ -260,36 +233,26 @@ func queueCases(queries *pgx.Batch, book int, batch []*decided, at time.Time) {
 	}
 }
 
-// queueWaiting parks, wakes and buries pending requests; bells collects what was woken.
-func queueWaiting(queries *pgx.Batch, book int, batch []*decided, ringAfter time.Duration, bells *[]tasks.Bell) {
-	var parked, dead []uuid.UUID
-	var waits, failures, wakes []string
+// queueWakes comes after queueReturns; bells collects what was woken.
+func queueWakes(queries *pgx.Batch, book int, batch []*decided, ringAfter time.Duration, bells *[]tasks.Bell) {
+	var wakes []string
 	for _, d := range batch {
 		switch d.decision.verdict {
-		case verdictPark:
-			parked, waits = append(parked, d.request.ID), append(waits, d.decision.waitsFor)
-		case verdictDead:
-			dead, failures = append(dead, d.request.ID), append(failures, storable(d.failure.Error()))
 		case verdictApply:
 			wakes = append(wakes, d.decision.Wakes...)
 		case verdictReject:
 			wakes = append(wakes, nameOf(d.request))
 		}
 	}
-	if len(parked) > 0 {
-		queries.Queue(parkSQL, book, pguuid.Array(parked), waits)
+	if len(wakes) == 0 {
+		return
 	}
-	if len(dead) > 0 {
-		queries.Queue(buryPendingSQL, book, pguuid.Array(dead), failures)
-	}
-	if len(wakes) > 0 {
-		queries.Queue(wakeSQL, book, wakes, ringAfter).Query(func(rows pgx.Rows) error {
-			bell := tasks.Bell{Book: book}
-			_, err := pgx.ForEachRow(rows, []any{pguuid.Into(&bell.ID), &bell.Kind}, func() error {
-				*bells = append(*bells, bell)
-				return nil
-			})
-			return err
+	queries.Queue(wakeSQL, book, wakes, ringAfter).Query(func(rows pgx.Rows) error {
+		bell := tasks.Bell{Book: book}
+		_, err := pgx.ForEachRow(rows, []any{pguuid.Into(&bell.ID), &bell.Kind}, func() error {
+			*bells = append(*bells, bell)
+			return nil
 		})
-	}
+		return err
+	})
 }

@@ -4,8 +4,8 @@
 // # How a request is applied
 //
 // A lane is one goroutine per book. It takes the requests that wait, up to a limit, and applies them in one transaction: lock the
-// book, read what the rules say they read, let the rules decide one by one over the rows in memory, write all of it with set-based
-// SQL, commit. Each request gets its own outcome.
+// book, claim the requests by taking them out of pending, read what the rules say they read, let the rules decide one by one over the
+// rows in memory, write all of it with set-based SQL, commit. Each request gets its own outcome; one that parks or dies goes back.
 //
 //	accepted ──► applied | rejected      final, stored in outcomes; the pending row is deleted in the same transaction
 //	    │  ▲
@@ -37,10 +37,9 @@
 //
 // # Failures
 //
-// A batch that PostgreSQL could not serialize runs again with fresh reads. A batch whose connection broke runs again: it begins by
-// looking which of its requests are still pending, so a commit that was not answered is found out. A batch whose content PostgreSQL
-// refuses is halved until the request at fault stands alone and is dead. A rule that panics or breaks an invariant kills its own
-// request only. Everything else is returned to the callers, who try again later; it never becomes a refusal.
+// A batch that PostgreSQL could not serialize runs again with fresh reads. A batch whose connection broke runs again: it claims what is
+// still pending, so a commit that was not answered is found out. A batch whose content PostgreSQL refuses is halved until the request at
+// fault stands alone and is dead. A rule that panics or breaks an invariant kills its own request only. Everything else is returned to the callers, who try again later; it never becomes a refusal.
 //
 // The database is authoritative for outcomes, balances and the numbering of the journal; a lane caches the ids of unguarded accounts,
 // which never change, and the policy by its version.

@@ -179,8 +179,11 @@ func (l *lane) linger() {
 }
 
 func (l *lane) applyGroup(ctx context.Context, group []*submission) {
-	var ids []uuid.UUID
-	seen := map[uuid.UUID]bool{}
+	size := 0
+	for _, s := range group {
+		size += len(s.ids)
+	}
+	ids, seen := make([]uuid.UUID, 0, size), make(map[uuid.UUID]bool, size)
 	for _, s := range group {
 		for _, id := range s.ids {
 			if !seen[id] {

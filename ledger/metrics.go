@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/settled-dev/settled/tasks"
 )
 
 // metrics are what a ledger counts. Registering is injected: two ledgers of one process have two registries.
@@ -54,21 +56,30 @@ func newMetrics(registerer prometheus.Registerer, l *Ledger) *metrics {
 func (m *metrics) batch(b *batch, took time.Duration) {
 	m.size.Observe(float64(len(b.ids)))
 	m.duration.Observe(took.Seconds())
+	type count struct{ kind, fate string }
+	counts := map[count]int{}
+	latencies := map[tasks.Kind]prometheus.Observer{}
 	for id, answer := range b.answers {
-		request := b.loaded[id]
-		if request == nil {
-			m.requests.WithLabelValues("unknown", string(answer.Fate)).Inc()
-			continue
+		c := count{"unknown", string(answer.Fate)}
+		if d := b.loaded[id]; d != nil {
+			c.kind = string(d.request.Kind)
+			switch {
+			case answer.Replay:
+				c.fate = "replayed"
+			case answer.Fate == Decided:
+				c.fate = string(answer.Outcome.Result)
+				latency := latencies[d.request.Kind]
+				if latency == nil {
+					latency = m.latency.WithLabelValues(c.kind)
+					latencies[d.request.Kind] = latency
+				}
+				latency.Observe(b.at.Sub(d.request.AcceptedAt).Seconds())
+			}
 		}
-		fate := string(answer.Fate)
-		switch {
-		case answer.Replay:
-			fate = "replayed"
-		case answer.Fate == Decided:
-			fate = string(answer.Outcome.Result)
-			m.latency.WithLabelValues(string(request.Kind)).Observe(b.at.Sub(request.AcceptedAt).Seconds())
-		}
-		m.requests.WithLabelValues(string(request.Kind), fate).Inc()
+		counts[c]++
+	}
+	for c, n := range counts {
+		m.requests.WithLabelValues(c.kind, c.fate).Add(float64(n))
 	}
 }
 

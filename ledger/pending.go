@@ -174,9 +174,19 @@ func storable(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "�"), "\x00", "�")
 }
 
+const buryPendingSQL = `
+WITH buried AS (
+    UPDATE pending
+    SET state = 'dead', waits_for = NULL, last_error = $3
+    WHERE book = $1 AND request_id = $2 AND state <> 'dead'
+    RETURNING request_id
+)
+INSERT INTO attempts (book, request_id, event, detail)
+SELECT $1, request_id, 'dead', $3 FROM buried`
+
 // Bury makes a pending request dead: it waits for a person. It may be called twice. A decided request is left alone.
 func (l *Ledger) Bury(ctx context.Context, book int, id uuid.UUID, problem string) error {
-	if _, err := l.pool.Exec(ctx, buryPendingSQL, book, []uuid.UUID{id}, []string{storable(problem)}); err != nil {
+	if _, err := l.pool.Exec(ctx, buryPendingSQL, book, id, storable(problem)); err != nil {
 		return fmt.Errorf("bury request %s: %w", id, err)
 	}
 	l.metrics.buried()

@@ -53,7 +53,7 @@ func (r Rule) Kind() tasks.Kind { return r.kind }
 
 // Reads names the rows that the rule looks at for a request.
 func (r Rule) Reads(request *Request) *Reads {
-	reads := newReads()
+	reads := newReads(1)
 	r.reads(request, reads)
 	return reads
 }

@@ -83,15 +83,18 @@ type standing struct {
 	at            time.Time
 }
 
-// openBatch begins the transaction, locks the book, and reads everything that the rules read, in one round trip.
-func openBatch(ctx context.Context, conn *pgx.Conn, state *State, reads *Reads) (standing, error) {
+// open begins the transaction, locks the book, claims the requests, and reads everything that their rules read, in one round trip.
+func (b *batch) open(ctx context.Context, conn *pgx.Conn, state *State) (standing, error) {
 	var now standing
+	reads := b.reads()
+	state.makeRoom(reads)
 	var queries pgx.Batch
 	queries.Queue("BEGIN")
 	queries.Queue(lockBookSQL, state.book).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&now.nextAccount, &now.nextTransfer, &now.lastAt, &now.policyVersion)
 	})
 	queries.Queue(batchTimeSQL).QueryRow(func(row pgx.Row) error { return row.Scan(&now.at) })
+	b.queueClaim(&queries)
 	queueAccounts(&queries, state, reads)
 	queueOrders(&queries, state, reads)
 	queueReceipts(&queries, state, reads)

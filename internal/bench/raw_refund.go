@@ -18,18 +18,18 @@ import (
 const (
 	rawOutcomesSQL = `
 INSERT INTO outcomes (book, request_id, result, first_transfer, transfers, attempts, decided_at)
-SELECT $1, request_id, 'applied', seq, 1, 0, now() FROM unnest($2::uuid[], $3::bigint[]) AS v (request_id, seq)`
+SELECT $1, unnest($2::uuid[]), 'applied', unnest($3::bigint[]), 1, 0, now()`
 	rawTransfersSQL = `
 INSERT INTO transfers (book, seq, request_id, debit_account, credit_account, amount_fen, credit_version, credit_balance_fen,
     business_date, posted_at)
-SELECT $1, seq, request_id, $4, account, $5, version, balance, $8, now()
-FROM unnest($2::uuid[], $3::bigint[], $6::bigint[], $7::bigint[], $9::bigint[]) AS v (request_id, seq, account, version, balance)`
+SELECT $1, unnest($3::bigint[]), unnest($2::uuid[]), $4, unnest($6::bigint[]), $5, unnest($7::bigint[]), unnest($9::bigint[]), $8, now()`
 	rawAccountsSQL = `
 UPDATE accounts a SET balance_fen = v.balance, version = v.version
-FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS v (id, version, balance) WHERE a.book = $1 AND a.id = v.id`
+FROM (SELECT unnest($2::bigint[]) AS id, unnest($3::bigint[]) AS version, unnest($4::bigint[]) AS balance) v
+WHERE a.book = $1 AND a.id = v.id`
 	rawMerchantSQL = `UPDATE accounts SET balance_fen = balance_fen - $3 WHERE book = $1 AND id = $2`
 	rawLegsSQL     = `
-UPDATE legs l SET refunded_fen = v.refunded FROM unnest($2::text[], $3::bigint[]) AS v (order_id, refunded)
+UPDATE legs l SET refunded_fen = v.refunded FROM (SELECT unnest($2::text[]) AS order_id, unnest($3::bigint[]) AS refunded) v
 WHERE l.book = $1 AND l.order_id = v.order_id AND l.leg = 0`
 	rawPendingSQL = `DELETE FROM pending WHERE book = $1 AND request_id = ANY($2)`
 	rawBooksSQL   = `UPDATE books SET next_transfer = $2 WHERE book = $1`

@@ -22,8 +22,8 @@ import (
 type point string
 
 const (
-	lockUnanswered   point = "the book is locked and read, and the answer is lost"
-	beforeWrite      point = "all is read, and nothing is written"
+	lockUnanswered   point = "the book is locked, the requests are claimed and read, and the answer is lost"
+	beforeWrite      point = "all is claimed and read, and nothing is decided"
 	midWrite         point = "half is written"
 	commitUnsent     point = "all is written, and the COMMIT is lost"
 	commitUnanswered point = "PostgreSQL has committed, and the answer is lost"
@@ -242,6 +242,7 @@ func (w *wire) hears(message []byte, rest *bufio.Reader) bool {
 		switch {
 		case strings.Contains(sql, "FROM books") && strings.Contains(sql, "FOR UPDATE"):
 			w.enter(phaseLocked)
+		case w.is(phaseLocked) && strings.Contains(sql, "DELETE FROM pending"): // the claim goes with the reads
 		case w.is(phaseLocked) && writes.MatchString(sql):
 			w.enter(phaseWriting)
 			return w.breakAt(beforeWrite)
