@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os/exec"
 	"path/filepath"
@@ -140,7 +141,22 @@ func (p *Postgres) initialize(ctx context.Context) error {
 	if output, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("make a database cluster with %s: %w; it said:\n%s", command.Path, err, output)
 	}
+	// Of pages written whole after a checkpoint, pglz takes a tenth of a busy machine's time, and lz4 a fifth of that.
+	if _, chosen := p.options.Settings["wal_compression"]; !chosen && !p.options.Fast && p.takes(ctx, "wal_compression", "lz4") {
+		p.options.Settings = maps.Clone(p.options.Settings)
+		if p.options.Settings == nil {
+			p.options.Settings = map[string]string{}
+		}
+		p.options.Settings["wal_compression"] = "lz4"
+	}
 	return nil
+}
+
+// takes says whether the server was built to take a value of a setting.
+func (p *Postgres) takes(ctx context.Context, name, value string) bool {
+	command := exec.CommandContext(ctx, filepath.Join(p.binaries.dir, "postgres"), "-D", p.dataDir(), "-C", name, "-c", name+"="+value)
+	command.Dir, command.Env, command.SysProcAttr = p.home.dir, p.home.env(), detached(p.home.as)
+	return command.Run() == nil
 }
 
 // start runs the server on p.port and returns when it answers. The caller holds mu, or is alone.

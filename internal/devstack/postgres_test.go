@@ -14,6 +14,21 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+func TestPostgresTakesWhatItWasBuiltWith(t *testing.T) {
+	t.Parallel()
+	p := startPostgres(t, PostgresOptions{})
+	if !p.takes(t.Context(), "wal_compression", "on") || p.takes(t.Context(), "wal_compression", "magic") {
+		t.Error("the server says of itself that it takes magic, or no compression at all")
+	}
+	want := "pglz" // what it calls "on"
+	if p.takes(t.Context(), "wal_compression", "lz4") {
+		want = "lz4"
+	}
+	if got := queryString(t, p.URL, "SELECT current_setting('wal_compression')"); got != want {
+		t.Errorf("full pages are compressed by %s, want %s", got, want)
+	}
+}
+
 func TestPostgresAnswersIsDurableAndLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	p := startPostgres(t, PostgresOptions{})
