@@ -55,7 +55,8 @@ type desk struct {
 }
 
 // NewClient makes a client over a pool and a doorbell that the caller owns. A nil doorbell rings nothing: the relay does. It
-// returns ErrNoBooks when the ledger was not created, and a *FieldError for a producer's name that is not allowed.
+// returns ErrNoBooks when the ledger was not created, and a *FieldError for a producer's name that is not allowed. ctx alone bounds the
+// opening.
 func NewClient(ctx context.Context, pool *pgxpool.Pool, bell *Doorbell, config ClientConfig) (*Client, error) {
 	var check fieldCheck
 	check.id("producer", config.Producer)
@@ -194,7 +195,7 @@ func (c *Client) Ring(receipts ...Receipt) { c.ringer.ringAccepted(receipts) }
 func (c *Client) Prepare(ctx context.Context, payload Payload) (Request, error) {
 	if err := c.policy.Load().checkProduct(payload); err != nil {
 		// The product may be newer than the policy read last.
-		if reloadErr := c.reloadPolicy(ctx); reloadErr != nil {
+		if reloadErr := c.reloadPolicyWithin(ctx, c.config.AnswerWithin); reloadErr != nil {
 			return Request{}, reloadErr
 		}
 		if err := c.policy.Load().checkProduct(payload); err != nil {
@@ -209,9 +210,13 @@ func (c *Client) Prepare(ctx context.Context, payload Payload) (Request, error) 
 // NewestPolicySQL reads the policy that counts.
 const NewestPolicySQL = `SELECT version, document FROM policies ORDER BY version DESC LIMIT 1`
 
-func (c *Client) reloadPolicy(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, c.config.AnswerWithin)
+func (c *Client) reloadPolicyWithin(ctx context.Context, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+	return c.reloadPolicy(ctx)
+}
+
+func (c *Client) reloadPolicy(ctx context.Context) error {
 	policy := DefaultPolicy()
 	var version int
 	var document []byte
