@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -32,6 +33,11 @@ const readOutcomesSQL = `
 SELECT o.request_id, o.result, coalesce(o.reason, ''), coalesce(o.detail, ''), o.first_transfer, o.transfers, o.attempts, o.decided_at
 FROM (SELECT $1::smallint AS book, unnest($2::uuid[]) AS id OFFSET 0) asked
 JOIN outcomes o ON o.book = asked.book AND o.request_id = asked.id`
+
+const readDeadSQL = `
+SELECT p.request_id
+FROM (SELECT $1::smallint AS book, unnest($2::uuid[]) AS id OFFSET 0) asked
+JOIN pending p ON p.book = asked.book AND p.request_id = asked.id AND p.state = 'dead'`
 
 // parkSQL puts requests back that wait for another one. attempts tells of it once, however often they are rung while they wait.
 const parkSQL = `
@@ -78,13 +84,13 @@ func (b *batch) queueClaim(queries *pgx.Batch) {
 	})
 }
 
-// answerUnclaimed answers what was not there to be claimed: it has a final outcome, or waits for a person.
+// answerUnclaimed answers what was not there to be claimed: it has a final outcome, or waits for a person. What has neither breaks I9 and
+// gets no answer: it is not to pass for done.
 func (b *batch) answerUnclaimed(ctx context.Context, conn *pgx.Conn) error {
 	var missing []uuid.UUID
 	for id, d := range b.loaded {
 		if !d.claimed.held {
 			missing = append(missing, id)
-			b.answers[id] = Answer{Fate: Dead}
 		}
 	}
 	if len(missing) == 0 {
@@ -102,6 +108,25 @@ func (b *batch) answerUnclaimed(ctx context.Context, conn *pgx.Conn) error {
 		return nil
 	}); err != nil {
 		return fmt.Errorf("read %d outcomes: %w", len(missing), err)
+	}
+	missing = slices.DeleteFunc(missing, func(id uuid.UUID) bool { return b.answers[id].Fate == Decided })
+	return b.answerDead(ctx, conn, missing)
+}
+
+func (b *batch) answerDead(ctx context.Context, conn *pgx.Conn, ids []uuid.UUID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	rows, err := conn.Query(ctx, readDeadSQL, b.book, pguuid.Array(ids))
+	if err != nil {
+		return fmt.Errorf("look for %d dead requests: %w", len(ids), err)
+	}
+	var id uuid.UUID
+	if _, err := pgx.ForEachRow(rows, []any{pguuid.Into(&id)}, func() error {
+		b.answers[id] = Answer{Fate: Dead}
+		return nil
+	}); err != nil {
+		return fmt.Errorf("look for %d dead requests: %w", len(ids), err)
 	}
 	return nil
 }

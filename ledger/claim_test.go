@@ -58,3 +58,23 @@ func TestBatchLeavesAloneWhatIsDecidedOrDead(t *testing.T) {
 		t.Errorf("record is %+v, %v; want it dead as it was", record, err)
 	}
 }
+
+// It stands for a row that somebody removed by hand: the audit names it, and until then nobody is told that it is done.
+func TestRequestThatIsNeitherPendingNorDecidedIsNotAnswered(t *testing.T) {
+	t.Parallel()
+	b := ledgertest.Open(t)
+	receipts := b.Accept(t, ledgertest.Reward("w1", "u1", "1.00"), ledgertest.Reward("w2", "u1", "2.00"))
+	if _, err := b.DB.Owner.Exec(t.Context(), "DELETE FROM pending WHERE request_id = $1", receipts[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	answers := b.Apply(t, receipts...)
+	ledgertest.Applied(t, answers[1])
+	if answers[0].Fate != "" {
+		t.Errorf("answer is %+v, want none", answers[0])
+	}
+	if _, err := b.DB.Owner.Exec(t.Context(), `INSERT INTO pending (book, request_id, kind, ring_at)
+		SELECT book, id, kind, clock_timestamp() FROM requests WHERE key = 'w1'`); err != nil {
+		t.Fatal(err) // or the audit would rightly complain
+	}
+	ledgertest.Applied(t, b.Apply(t, receipts[0])...)
+}
