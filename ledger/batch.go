@@ -27,12 +27,11 @@ type Fate string
 
 // The fates.
 const (
-	Decided   Fate = "decided"   // the answer has its outcome
-	Parked    Fate = "parked"    // it waits for another request
-	Dead      Fate = "dead"      // it waits for a person
-	NotStored Fate = "unknown"   // no such request in this book
-	Deferred  Fate = "deferred"  // this version has no rule for its kind; another worker may
-	undecided Fate = "undecided" // not answered yet
+	Decided   Fate = "decided"  // the answer has its outcome
+	Parked    Fate = "parked"   // it waits for another request
+	Dead      Fate = "dead"     // it waits for a person
+	NotStored Fate = "unknown"  // no such request in this book
+	Deferred  Fate = "deferred" // this version has no rule for its kind; another worker may
 )
 
 // Answer is one request's fate.
@@ -47,7 +46,7 @@ type Answer struct {
 type batch struct {
 	ledger  *Ledger
 	book    int
-	ids     []uuid.UUID
+	ids     []uuid.UUID // each once
 	answers map[uuid.UUID]Answer
 	loaded  map[uuid.UUID]*decided
 	bells   []tasks.Bell // what is due once the batch has committed
@@ -72,8 +71,9 @@ func (b *batch) run(ctx context.Context, conn *pgx.Conn) error {
 		return nil
 	}
 	policy := b.ledger.policy.Load()
-	state := NewState(b.book, b.ledger.books, policy.policy)
-	now, err := b.open(ctx, conn, state)
+	reads := b.reads()
+	state := newState(b.book, b.ledger.books, policy.policy, reads)
+	now, err := b.open(ctx, conn, state, reads)
 	if err == nil {
 		err = b.settle(ctx, conn, state, now, policy.version)
 	}
@@ -184,7 +184,6 @@ func (b *batch) decide(state *State) {
 			d.failure = b.resolve(d, state)
 		}
 		b.settled = append(b.settled, d)
-		b.answers[id] = Answer{Fate: undecided}
 		if d.failure != nil {
 			d.decision = Decision{verdict: verdictDead}
 		}

@@ -68,7 +68,7 @@ const insertCaseSQL = `
 INSERT INTO cases (book, request_id, ordinal, kind, account, amount_fen, detail, opened_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 
-// wakeSQL comes after parkSQL: what one request of a batch parks for, a later one of the same batch may bring. $3 is how long the
+// wakeSQL comes after putBackSQL: what one request of a batch parks for, a later one of the same batch may bring. $3 is how long the
 // relay leaves the woken to the ring that follows the commit.
 const wakeSQL = `
 WITH woken AS (

@@ -3,11 +3,11 @@ package ledger
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/settled-dev/settled/internal/postgres/pguuid"
 	"github.com/settled-dev/settled/tasks"
@@ -29,41 +29,32 @@ type claimed struct {
 	waitsFor string // of a parked one
 }
 
-const readOutcomesSQL = `
-SELECT o.request_id, o.result, coalesce(o.reason, ''), coalesce(o.detail, ''), o.first_transfer, o.transfers, o.attempts, o.decided_at
+// lookUpSQL says what stands of requests; what is accepted and not decided has no fate.
+const lookUpSQL = `
+SELECT asked.id,
+       CASE WHEN o.request_id IS NOT NULL THEN 'decided' WHEN p.state IN ('parked', 'dead') THEN p.state WHEN r.id IS NULL THEN 'unknown'
+            ELSE '' END,
+       coalesce(o.result, ''), coalesce(o.reason, ''), coalesce(o.detail, ''), coalesce(o.first_transfer, 0), coalesce(o.transfers, 0),
+       coalesce(o.attempts, 0), coalesce(o.decided_at, 'epoch')
 FROM (SELECT $1::smallint AS book, unnest($2::uuid[]) AS id OFFSET 0) asked
-JOIN outcomes o ON o.book = asked.book AND o.request_id = asked.id`
+LEFT JOIN requests r ON r.book = asked.book AND r.id = asked.id
+LEFT JOIN outcomes o ON o.book = asked.book AND o.request_id = asked.id
+LEFT JOIN pending p ON p.book = asked.book AND p.request_id = asked.id`
 
-const readDeadSQL = `
-SELECT p.request_id
-FROM (SELECT $1::smallint AS book, unnest($2::uuid[]) AS id OFFSET 0) asked
-JOIN pending p ON p.book = asked.book AND p.request_id = asked.id AND p.state = 'dead'`
-
-// parkSQL puts requests back that wait for another one. attempts tells of it once, however often they are rung while they wait.
-const parkSQL = `
+// putBackSQL makes requests pending again that the batch claimed and did not decide. attempts tells of those that have something new to
+// tell: one that is rung while it waits is parked again and told of once.
+const putBackSQL = `
 WITH asked AS (
     SELECT *
-    FROM unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::int[], $7::text[], $8::text[])
-        AS u (request_id, kind, accepted_at, attempts, waits_for, waited_for)
-), parked AS (
-    INSERT INTO pending (book, request_id, kind, state, accepted_at, ring_at, attempts, waits_for)
-    SELECT $1, request_id, kind, 'parked', accepted_at, $2, attempts, waits_for FROM asked
+    FROM unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::int[], $7::text[], $8::text[], $9::text[], $10::text[])
+        AS u (request_id, kind, accepted_at, attempts, state, waits_for, last_error, told)
+), back AS (
+    INSERT INTO pending (book, request_id, kind, state, accepted_at, ring_at, attempts, waits_for, last_error)
+    SELECT $1, request_id, kind, state, accepted_at, $2, attempts, nullif(waits_for, ''), nullif(last_error, '')
+    FROM asked
 )
 INSERT INTO attempts (book, request_id, event, detail)
-SELECT $1, request_id, 'parked', 'waits for ' || waits_for FROM asked WHERE waits_for <> waited_for`
-
-// burySQL puts requests back that no code can decide.
-const burySQL = `
-WITH asked AS (
-    SELECT *
-    FROM unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::int[], $7::text[])
-        AS u (request_id, kind, accepted_at, attempts, last_error)
-), buried AS (
-    INSERT INTO pending (book, request_id, kind, state, accepted_at, ring_at, attempts, last_error)
-    SELECT $1, request_id, kind, 'dead', accepted_at, $2, attempts, last_error FROM asked
-)
-INSERT INTO attempts (book, request_id, event, detail)
-SELECT $1, request_id, 'dead', last_error FROM asked`
+SELECT $1, request_id, state, told FROM asked WHERE told <> ''`
 
 // queueClaim claims what was loaded. It comes after the book's lock.
 func (b *batch) queueClaim(queries *pgx.Batch) {
@@ -96,72 +87,78 @@ func (b *batch) answerUnclaimed(ctx context.Context, conn *pgx.Conn) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	rows, err := conn.Query(ctx, readOutcomesSQL, b.book, pguuid.Array(missing))
-	if err != nil {
-		return fmt.Errorf("read %d outcomes: %w", len(missing), err)
-	}
-	var id uuid.UUID
-	var o tasks.Outcome
-	if _, err := pgx.ForEachRow(rows, []any{pguuid.Into(&id), &o.Result, &o.Reason, &o.Detail, &o.FirstTransfer, &o.Transfers,
-		&o.Attempts, &o.DecidedAt}, func() error {
-		b.answers[id] = Answer{Fate: Decided, Outcome: o, Replay: true}
-		return nil
-	}); err != nil {
-		return fmt.Errorf("read %d outcomes: %w", len(missing), err)
-	}
-	missing = slices.DeleteFunc(missing, func(id uuid.UUID) bool { return b.answers[id].Fate == Decided })
-	return b.answerDead(ctx, conn, missing)
+	return lookUp(ctx, conn, b.book, missing, b.answers)
 }
 
-func (b *batch) answerDead(ctx context.Context, conn *pgx.Conn, ids []uuid.UUID) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	rows, err := conn.Query(ctx, readDeadSQL, b.book, pguuid.Array(ids))
+// lookUp adds to answers what stands of requests.
+func lookUp(ctx context.Context, conn *pgx.Conn, book int, ids []uuid.UUID, answers map[uuid.UUID]Answer) error {
+	rows, err := conn.Query(ctx, lookUpSQL, book, pguuid.Array(ids))
 	if err != nil {
-		return fmt.Errorf("look for %d dead requests: %w", len(ids), err)
+		return fmt.Errorf("look %d requests up: %w", len(ids), err)
 	}
 	var id uuid.UUID
-	if _, err := pgx.ForEachRow(rows, []any{pguuid.Into(&id)}, func() error {
-		b.answers[id] = Answer{Fate: Dead}
+	var fate Fate
+	var o tasks.Outcome
+	if _, err := pgx.ForEachRow(rows, []any{pguuid.Into(&id), &fate, &o.Result, &o.Reason, &o.Detail, &o.FirstTransfer, &o.Transfers,
+		&o.Attempts, &o.DecidedAt}, func() error {
+		answers[id] = Answer{Fate: fate}
+		if fate == Decided {
+			answers[id] = Answer{Fate: Decided, Outcome: o, Replay: true}
+		}
 		return nil
 	}); err != nil {
-		return fmt.Errorf("look for %d dead requests: %w", len(ids), err)
+		return fmt.Errorf("look %d requests up: %w", len(ids), err)
 	}
 	return nil
 }
 
-// returned are the columns of requests that go back to pending.
-type returned struct {
-	ids        []uuid.UUID
-	kinds      []string
-	acceptedAt []time.Time
-	attempts   []int32
+// LookUp says what stands of requests of one book, in the order of ids, and changes nothing. What is accepted and not decided has no
+// fate.
+func (l *Ledger) LookUp(ctx context.Context, book int, ids ...uuid.UUID) ([]Answer, error) {
+	found := make(map[uuid.UUID]Answer, len(ids))
+	if err := l.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error { return lookUp(ctx, conn.Conn(), book, ids, found) }); err != nil {
+		return nil, err
+	}
+	answers := make([]Answer, len(ids))
+	for i, id := range ids {
+		answers[i] = found[id]
+	}
+	return answers, nil
 }
 
-func (r *returned) add(d *decided) {
+// returned are the columns of requests that go back to pending.
+type returned struct {
+	ids                                     []uuid.UUID
+	kinds, states, waitsFor, failures, told []string
+	acceptedAt                              []time.Time
+	attempts                                []int32
+}
+
+func (r *returned) add(d *decided, state, waitsFor, failure, told string) {
 	r.ids, r.kinds = append(r.ids, d.request.ID), append(r.kinds, string(d.request.Kind))
 	r.acceptedAt, r.attempts = append(r.acceptedAt, d.request.AcceptedAt), append(r.attempts, int32(d.claimed.attempts))
+	r.states, r.waitsFor = append(r.states, state), append(r.waitsFor, waitsFor)
+	r.failures, r.told = append(r.failures, failure), append(r.told, told)
 }
 
 // queueReturns parks and buries what was claimed and not decided.
 func queueReturns(queries *pgx.Batch, book int, batch []*decided, at time.Time) {
-	var parked, dead returned
-	var waits, waited, failures []string
+	var back returned
 	for _, d := range batch {
 		switch d.decision.verdict {
 		case verdictPark:
-			parked.add(d)
-			waits, waited = append(waits, d.decision.waitsFor), append(waited, d.claimed.waitsFor)
+			told := ""
+			if d.decision.waitsFor != d.claimed.waitsFor {
+				told = "waits for " + d.decision.waitsFor
+			}
+			back.add(d, StateParked, d.decision.waitsFor, "", told)
 		case verdictDead:
-			dead.add(d)
-			failures = append(failures, storable(d.failure.Error()))
+			failure := storable(d.failure.Error())
+			back.add(d, StateDead, "", failure, failure)
 		}
 	}
-	if len(parked.ids) > 0 {
-		queries.Queue(parkSQL, book, at, pguuid.Array(parked.ids), parked.kinds, parked.acceptedAt, parked.attempts, waits, waited)
-	}
-	if len(dead.ids) > 0 {
-		queries.Queue(burySQL, book, at, pguuid.Array(dead.ids), dead.kinds, dead.acceptedAt, dead.attempts, failures)
+	if len(back.ids) > 0 {
+		queries.Queue(putBackSQL, book, at, pguuid.Array(back.ids), back.kinds, back.acceptedAt, back.attempts, back.states, back.waitsFor,
+			back.failures, back.told)
 	}
 }

@@ -32,14 +32,16 @@
 // # Concurrency
 //
 // A book has one writer at a time: a batch begins by locking the book's row and holds it to its commit. So a batch needs no other
-// row lock, two workers cannot deadlock, and a decision is made over rows that nobody else changes. Writes of balances, legs and lines
+// row lock but those of its claims, and a decision is made over rows that nobody else changes. Two batches cannot deadlock; one and an
+// update of several pending rows can, and run again. Writes of balances, legs and lines
 // still name what they replace, and PostgreSQL refuses the batch when a row was changed behind the lock.
 //
 // # Failures
 //
 // A batch that PostgreSQL could not serialize runs again with fresh reads. A batch whose connection broke runs again: it claims what is
 // still pending, so a commit that was not answered is found out. A batch whose content PostgreSQL refuses is halved until the request at
-// fault stands alone and is dead. A rule that panics or breaks an invariant kills its own request only. Everything else is returned to the callers, who try again later; it never becomes a refusal.
+// fault stands alone and is dead. A rule that panics or breaks an invariant kills its own request only. Everything else is returned to the
+// callers, who try again later; it never becomes a refusal.
 //
 // The database is authoritative for outcomes, balances and the numbering of the journal; a lane caches the ids of unguarded accounts,
 // which never change, and the policy by its version.

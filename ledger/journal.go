@@ -66,14 +66,10 @@ INSERT INTO transfers (book, posted_at, seq, request_id, debit_account, credit_a
 SELECT $1, $2, unnest($3::bigint[]), unnest($4::uuid[]), unnest($5::bigint[]), unnest($6::bigint[]), unnest($7::bigint[]),
        unnest($8::bigint[]), unnest($9::bigint[]), unnest($10::bigint[]), unnest($11::bigint[]), unnest($12::date[])`
 
-const insertAppliedSQL = `
-INSERT INTO outcomes (book, decided_at, result, request_id, first_transfer, transfers, attempts, detail)
-SELECT $1, $2, 'applied', unnest($3::uuid[]), unnest($4::bigint[]), unnest($5::int[]), unnest($6::int[]), nullif(unnest($7::text[]), '')`
-
-const insertRejectedSQL = `
-INSERT INTO outcomes (book, decided_at, result, transfers, request_id, first_transfer, attempts, reason, detail)
-SELECT $1, $2, 'rejected', 0, unnest($3::uuid[]), unnest($4::bigint[]), unnest($5::int[]),
-       nullif(unnest($6::text[]), ''), nullif(unnest($7::text[]), '')`
+const insertOutcomesSQL = `
+INSERT INTO outcomes (book, decided_at, request_id, result, reason, detail, first_transfer, transfers, attempts)
+SELECT $1, $2, unnest($3::uuid[]), unnest($4::text[]), nullif(unnest($5::text[]), ''), nullif(unnest($6::text[]), ''),
+       unnest($7::bigint[]), unnest($8::int[]), unnest($9::int[])`
 
 const updateBookSQL = `UPDATE books SET next_account = $2, next_transfer = $3, decided_at = $4 WHERE book = $1`
 
@@ -132,37 +128,25 @@ func (p *postings) queue(queries *pgx.Batch, book int, posted time.Time) {
 		p.creditVersion, p.creditBalance, p.dates)
 }
 
-// outcomeColumns are the outcomes of one result.
-type outcomeColumns struct {
-	ids              []uuid.UUID
-	firsts           []int64
-	counts, attempts []int32
-	reasons, details []string
-}
-
-func (c *outcomeColumns) add(d *decided) {
-	c.ids, c.firsts = append(c.ids, d.request.ID), append(c.firsts, d.first)
-	c.counts, c.attempts = append(c.counts, int32(len(d.decision.Transfers))), append(c.attempts, int32(d.claimed.attempts))
-	c.reasons, c.details = append(c.reasons, string(d.decision.reason)), append(c.details, d.decision.detail)
-}
-
 // queueOutcomes stores the final outcomes.
 func queueOutcomes(queries *pgx.Batch, book int, batch []*decided, at time.Time) {
-	var applied, rejected outcomeColumns
+	var ids []uuid.UUID
+	var results, reasons, details []string
+	var firsts []int64
+	var counts, attempts []int
 	for _, d := range batch {
-		switch d.decision.verdict {
-		case verdictApply:
-			applied.add(d)
-		case verdictReject:
-			rejected.add(d)
+		if d.decision.verdict != verdictApply && d.decision.verdict != verdictReject {
+			continue
 		}
+		ids, results = append(ids, d.request.ID), append(results, string(d.decision.verdict))
+		reasons, details = append(reasons, string(d.decision.reason)), append(details, d.decision.detail)
+		firsts, counts = append(firsts, d.first), append(counts, len(d.decision.Transfers))
+		attempts = append(attempts, d.claimed.attempts)
 	}
-	if c := &applied; len(c.ids) > 0 {
-		queries.Queue(insertAppliedSQL, book, at, pguuid.Array(c.ids), c.firsts, c.counts, c.attempts, c.details)
+	if len(ids) == 0 {
+		return
 	}
-	if c := &rejected; len(c.ids) > 0 {
-		queries.Queue(insertRejectedSQL, book, at, pguuid.Array(c.ids), c.firsts, c.attempts, c.reasons, c.details)
-	}
+	queries.Queue(insertOutcomesSQL, book, at, pguuid.Array(ids), results, reasons, details, firsts, counts, attempts)
 }
 
 // outcome is the outcome that queueOutcomes stored.

@@ -184,7 +184,8 @@ WITH buried AS (
 INSERT INTO attempts (book, request_id, event, detail)
 SELECT $1, request_id, 'dead', $3 FROM buried`
 
-// Bury makes a pending request dead: it waits for a person. It may be called twice. A decided request is left alone.
+// Bury makes a pending request dead: it waits for a person. It may be called twice. A decided request is left alone, and so is one
+// that a batch puts back at that moment.
 func (l *Ledger) Bury(ctx context.Context, book int, id uuid.UUID, problem string) error {
 	if _, err := l.pool.Exec(ctx, buryPendingSQL, book, id, storable(problem)); err != nil {
 		return fmt.Errorf("bury request %s: %w", id, err)

@@ -73,16 +73,15 @@ type State struct {
 
 // NewState makes an empty working set of one book. Tests of rules fill it with Put calls.
 func NewState(book, books int, policy tasks.Policy) *State {
-	return &State{book: book, books: books, policy: policy, accounts: map[AccountName]*Account{}, byID: map[int64]*Account{},
-		orders: map[string]*Order{}, withLines: map[string]bool{}, receipts: map[Receipt]bool{},
-		enrolments: map[enrolmentKey]*Enrolment{}, pages: map[pageKey][]Enrolment{}}
+	return newState(book, books, policy, newReads(0))
 }
 
-// makeRoom readies an empty working set for what will be read.
-func (s *State) makeRoom(reads *Reads) {
+// newState has room for what will be read.
+func newState(book, books int, policy tasks.Policy, reads *Reads) *State {
 	accounts, orders := len(reads.accounts)+len(reads.orders), len(reads.orders)
-	s.accounts, s.byID = make(map[AccountName]*Account, accounts), make(map[int64]*Account, accounts)
-	s.orders, s.withLines = make(map[string]*Order, orders), make(map[string]bool, orders)
+	return &State{book: book, books: books, policy: policy, accounts: make(map[AccountName]*Account, accounts),
+		byID: make(map[int64]*Account, accounts), orders: make(map[string]*Order, orders), withLines: make(map[string]bool, orders),
+		receipts: map[Receipt]bool{}, enrolments: map[enrolmentKey]*Enrolment{}, pages: map[pageKey][]Enrolment{}}
 }
 
 // Book is the book that the batch locked.

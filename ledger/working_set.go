@@ -84,10 +84,8 @@ type standing struct {
 }
 
 // open begins the transaction, locks the book, claims the requests, and reads everything that their rules read, in one round trip.
-func (b *batch) open(ctx context.Context, conn *pgx.Conn, state *State) (standing, error) {
+func (b *batch) open(ctx context.Context, conn *pgx.Conn, state *State, reads *Reads) (standing, error) {
 	var now standing
-	reads := b.reads()
-	state.makeRoom(reads)
 	var queries pgx.Batch
 	queries.Queue("BEGIN")
 	queries.Queue(lockBookSQL, state.book).QueryRow(func(row pgx.Row) error {

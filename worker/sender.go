@@ -60,22 +60,49 @@ func (s *sender) send(ctx context.Context, ring tasks.Ring) (answers []ledger.An
 		return nil, err
 	}
 	problems := s.pursueAll(ctx, ring, starts)
-	var ended []uuid.UUID
-	for i, id := range ring.IDs {
-		if problems[i] == nil {
-			ended = append(ended, id)
-		}
-	}
-	if len(ended) > 0 {
-		err = s.gate.through(ctx, func() error {
-			answers, err = s.ledger.Apply(ctx, ring.Book, ended...)
-			return err
-		})
-	}
+	err = s.gate.through(ctx, func() error {
+		answers, err = s.finish(ctx, ring, starts, problems)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	return answers, worst(problems)
+}
+
+// finish applies the refunds that were started and have ended. The others are looked up and not applied: a dead one may have been
+// requeued since, and its channel was not asked. The answers are in the order of the ring; one without a fate is not for this delivery.
+func (s *sender) finish(ctx context.Context, ring tasks.Ring, starts map[uuid.UUID]int, problems []error) ([]ledger.Answer, error) {
+	var ended, unstarted []int
+	for i, id := range ring.IDs {
+		switch {
+		case starts[id] == 0:
+			unstarted = append(unstarted, i)
+		case problems[i] == nil:
+			ended = append(ended, i)
+		}
+	}
+	answers := make([]ledger.Answer, len(ring.IDs))
+	for _, part := range []struct {
+		places []int
+		answer func(context.Context, int, ...uuid.UUID) ([]ledger.Answer, error)
+	}{{ended, s.ledger.Apply}, {unstarted, s.ledger.LookUp}} {
+		if len(part.places) == 0 {
+			continue
+		}
+		ids := make([]uuid.UUID, len(part.places))
+		for i, place := range part.places {
+			ids[i] = ring.IDs[place]
+		}
+		given, err := part.answer(ctx, ring.Book, ids...)
+		if err != nil {
+			return nil, err
+		}
+		for i, place := range part.places {
+			answers[place] = given[i]
+		}
+	}
+	return answers, nil
 }
 
 // worst is the problem that decides when the ring comes again: an unanswered call only when nothing else is wrong.
@@ -95,7 +122,7 @@ func (s *sender) pursueAll(ctx context.Context, ring tasks.Ring, starts map[uuid
 	var running sync.WaitGroup
 	for i, id := range ring.IDs {
 		if starts[id] == 0 {
-			continue // decided before, or not stored: the ledger will say which
+			continue // decided before, dead, or not stored: finish looks it up
 		}
 		select {
 		case s.calls <- struct{}{}:

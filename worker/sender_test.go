@@ -12,6 +12,7 @@ import (
 
 	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/internal/clock"
+	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
 )
 
@@ -181,6 +182,45 @@ func TestChannelThatChangesItsAnswerIsReportedAndMovesNothing(t *testing.T) {
 	}
 	if got := s.count(t, "SELECT count(*) FROM conflicts"); got != 1 {
 		t.Errorf("%d conflicts are recorded, want 1", got)
+	}
+}
+
+// A ring that is delivered again may name a refund that is dead. Requeued while the others' channels are called, it is not theirs: nobody
+// has asked its channel.
+func TestRefundThatIsRequeuedDuringAnothersCallIsNotTakenForSent(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	orders := make([]tasks.Payload, 2)
+	for i := range orders {
+		orders[i] = &tasks.RefundOrder{Number: fmt.Sprintf("rf%010d", i), RefundID: "f1", OrderID: "o1", UserID: "u1",
+			Channel: tasks.SourceWeChat, Captured: fen(500), Amount: fen(500), OccurredAt: noon}
+	}
+	scripted := &scriptedChannel{refund: func(ctx context.Context, number string) (channel.RefundAnswer, error) {
+		if number == "rf0000000001" {
+			if err := s.ledger.Requeue(ctx, tasks.RefundSend, "rf0000000000", "a person"); err != nil {
+				t.Error(err)
+			}
+		}
+		return channel.RefundAnswer{State: channel.RefundSucceeded}, nil
+	}}
+	w := s.newWorker(t, withChannel(scripted))
+	ring := ringOf(s.accept(t, orders...))
+	if err := s.ledger.Bury(t.Context(), ring.Book, ring.IDs[0], "nobody knows"); err != nil {
+		t.Fatal(err)
+	}
+	send := w.observer.handler.sender.send
+	answers, err := send(t.Context(), ring)
+	if err != nil || answers[0].Fate != "" || answers[1].Fate != ledger.Decided {
+		t.Errorf("answers are %+v, %v; want none for the requeued one", answers, err)
+	}
+	if got := s.outcomesOf(t, tasks.RefundSend); got != 1 || len(scripted.calls) != 1 {
+		t.Errorf("%d refunds are sent after %v", got, scripted.calls)
+	}
+	if answers, err = send(t.Context(), ring); err != nil || answers[0].Fate != ledger.Decided || !answers[1].Replay {
+		t.Errorf("answers are %+v, %v; want it sent when it is rung for", answers, err)
+	}
+	if len(scripted.calls) != 2 {
+		t.Errorf("the channel heard %v, want of each once", scripted.calls)
 	}
 }
 
