@@ -18,6 +18,8 @@ func (a *API) refuseOrdered(ctx context.Context, payloads []tasks.Payload) ([]*t
 	if len(ids) == 0 {
 		return nil, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	ordered, err := a.config.Recharges.Ordered(ctx, ids)
 	if err != nil || len(ordered) == 0 {
 		return nil, err
@@ -34,11 +36,6 @@ func (a *API) refuseOrdered(ctx context.Context, payloads []tasks.Payload) ([]*t
 
 // mayAsk returns a *tasks.FieldError for a payload that refuseOrdered refuses.
 func (a *API) mayAsk(ctx context.Context, payload tasks.Payload) error {
-	if _, ok := payload.(*tasks.Recharge); !ok {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
 	refusals, err := a.refuseOrdered(ctx, []tasks.Payload{payload})
 	if err == nil && refusals != nil && refusals[0] != nil {
 		return refusals[0]

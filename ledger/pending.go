@@ -53,7 +53,7 @@ func (l *Ledger) ClaimDue(ctx context.Context, limit int) ([]tasks.Bell, error) 
 const nowSQL = `SELECT clock_timestamp()`
 
 // makeAllDueSQL takes the next rows that are due later than $1. It waits for none that another transaction holds: that one is being
-// decided, or rung for.
+// decided, or rung for, or its worker has just died, and then it is rung at its own time.
 const makeAllDueSQL = `
 WITH later AS (
     SELECT book, request_id

@@ -11,7 +11,8 @@ import (
 
 // scanObject reads the JSON object that a producer usually writes straight into the struct that target is: known fields of text, each
 // once, without escapes, and lists of such objects. It says false to every other text, and may have written to target by then: that
-// text is parseObject's to judge. What both read they read alike; parseObject takes ten times as long.
+// text is left to who asked: judgeObject for a producer's, encoding/json for a stored one. What both read they read alike; they take ten
+// and three times as long.
 func scanObject(text []byte, target reflect.Value) bool {
 	scan := payloadScan{text: text}
 	scan.spaces()
@@ -113,7 +114,7 @@ func (s *payloadScan) field(target reflect.Value) bool {
 	return err == nil
 }
 
-// list reads objects; a list of none is left to parseObject.
+// list reads objects; a list of none is left to who asked.
 func (s *payloadScan) list(target reflect.Value) bool {
 	if !s.take('[') {
 		return false

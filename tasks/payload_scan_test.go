@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"encoding/json"
 	"reflect"
 	"testing"
 	"unicode/utf8"
@@ -43,7 +44,7 @@ var usual = []struct {
 // scanLike fails the test unless a text that is scanned is also judged good, with the same content.
 func scanLike(t *testing.T, kind Kind, text string) (scanned bool) {
 	t.Helper()
-	fast, slow := kinds[kind].blank(), kinds[kind].blank()
+	fast, slow, stored := kinds[kind].blank(), kinds[kind].blank(), kinds[kind].blank()
 	if !scanObject([]byte(text), reflect.ValueOf(fast).Elem()) {
 		return false
 	}
@@ -52,6 +53,12 @@ func scanLike(t *testing.T, kind Kind, text string) (scanned bool) {
 	}
 	if diff := cmp.Diff(slow, fast); diff != "" {
 		t.Errorf("%s %q (-judged +scanned):\n%s", kind, text, diff)
+	}
+	if err := json.Unmarshal([]byte(text), stored); err != nil {
+		t.Errorf("%s %q is scanned, and json refuses it: %v", kind, text, err)
+	}
+	if diff := cmp.Diff(stored, fast); diff != "" {
+		t.Errorf("%s %q (-json +scanned):\n%s", kind, text, diff)
 	}
 	return true
 }

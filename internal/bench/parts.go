@@ -20,12 +20,8 @@ const bulkRefunds = 60_000
 // refunds measures the rows that refund orders of one hot merchant.
 func (r *run) refunds(ctx context.Context) error {
 	return r.inEnvironment(ctx, func(e *environment) error {
-		count := r.size(20000)
-		if r.wants("refund-bulk") {
-			count = r.size(bulkRefunds)
-		}
-		r.say("preparing %d paid orders", count)
-		o, err := prepareOrders(ctx, e, count)
+		r.say("preparing %d paid orders", r.size(bulkRefunds))
+		o, err := prepareOrders(ctx, e, r.size(bulkRefunds))
 		if err != nil {
 			return err
 		}
