@@ -34,6 +34,13 @@ func scripted(t *testing.T, script string) (*Group, *Process, <-chan error) {
 	return group, process, told
 }
 
+// await returns when something that a process will make true holds.
+func await(holds func() bool) {
+	for !holds() {
+		<-clock.System.After(time.Millisecond)
+	}
+}
+
 func nobodyIsTold(t *testing.T, told <-chan error) {
 	t.Helper()
 	select {
@@ -60,12 +67,7 @@ func TestStoppedProcessFinishesFirst(t *testing.T) {
 	dir := t.TempDir()
 	ready, finished := filepath.Join(dir, "ready"), filepath.Join(dir, "finished")
 	_, process, told := scripted(t, "trap 'touch "+finished+"; exit 0' TERM; touch "+ready+"; while :; do sleep 0.01; done")
-	for {
-		if _, err := os.Stat(ready); err == nil {
-			break
-		}
-		<-clock.System.After(time.Millisecond)
-	}
+	await(func() bool { _, err := os.Stat(ready); return err == nil })
 	if err := process.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +80,7 @@ func TestStoppedProcessFinishesFirst(t *testing.T) {
 func TestProcessThatDoesNotStopIsKilledAndToldOf(t *testing.T) {
 	t.Parallel()
 	_, process, _ := scripted(t, "trap '' TERM; echo stubborn; exec sleep 600")
+	await(func() bool { return strings.Contains(process.Said(), "stubborn") })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := process.Stop(ctx); err == nil || !strings.Contains(err.Error(), "had to be killed") {
