@@ -34,10 +34,15 @@ func scripted(t *testing.T, script string) (*Group, *Process, <-chan error) {
 	return group, process, told
 }
 
-// await returns when something that a process will make true holds.
-func await(holds func() bool) {
+// await returns when something that the process will make true holds. A process that ends before will not.
+func await(t *testing.T, process *Process, holds func() bool) {
+	t.Helper()
 	for !holds() {
-		<-clock.System.After(time.Millisecond)
+		select {
+		case <-process.Exited():
+			t.Fatalf("%s ended too early; it said: %s", process.Name(), process.Said())
+		case <-clock.System.After(time.Millisecond):
+		}
 	}
 }
 
@@ -67,7 +72,7 @@ func TestStoppedProcessFinishesFirst(t *testing.T) {
 	dir := t.TempDir()
 	ready, finished := filepath.Join(dir, "ready"), filepath.Join(dir, "finished")
 	_, process, told := scripted(t, "trap 'touch "+finished+"; exit 0' TERM; touch "+ready+"; while :; do sleep 0.01; done")
-	await(func() bool { _, err := os.Stat(ready); return err == nil })
+	await(t, process, func() bool { _, err := os.Stat(ready); return err == nil })
 	if err := process.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +85,7 @@ func TestStoppedProcessFinishesFirst(t *testing.T) {
 func TestProcessThatDoesNotStopIsKilledAndToldOf(t *testing.T) {
 	t.Parallel()
 	_, process, _ := scripted(t, "trap '' TERM; echo stubborn; exec sleep 600")
-	await(func() bool { return strings.Contains(process.Said(), "stubborn") })
+	await(t, process, func() bool { return strings.Contains(process.Said(), "stubborn") })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := process.Stop(ctx); err == nil || !strings.Contains(err.Error(), "had to be killed") {
