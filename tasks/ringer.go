@@ -12,25 +12,34 @@ const ringTimeout = 3 * time.Second
 // bellsWaitingMax bounds what waits for a slow Redis. What does not fit is left to the relay.
 const bellsWaitingMax = 100_000
 
-// Ringer rings behind its callers' backs: they never wait for Redis. What it gathers while a pipeline is under way goes into the
-// next one. It may be used by many goroutines at once.
+// ringerRest is how long a ringer lets bells gather after it has rung for several (docs/adr/0018). A lone bell is followed by no rest.
+const ringerRest = 10 * time.Millisecond
+
+// Ringer rings behind its callers' backs: they never wait for Redis. What it gathers while a pipeline is under way, and while it rests
+// after one, goes into the next one. It may be used by many goroutines at once.
 type Ringer struct {
 	doorbell *Doorbell
 	size     int
+	rest     time.Duration
 	onError  func(error)
 
+	arrived chan struct{} // holds one when bells wait
+	closing chan struct{} // closed when no more come
+	running sync.WaitGroup
+
 	mu      sync.Mutex
-	arrived *sync.Cond
 	waiting []Bell
 	closed  bool
-	running sync.WaitGroup
 }
 
 // NewRinger starts a ringer that names up to size requests in a ring. It runs until Close; ctx gives it values, not cancellation.
 // onError may be nil; what could not be rung is left to the relay. A nil doorbell rings nothing.
 func NewRinger(ctx context.Context, doorbell *Doorbell, size int, onError func(error)) *Ringer {
-	r := &Ringer{doorbell: doorbell, size: size, onError: onError}
-	r.arrived = sync.NewCond(&r.mu)
+	return startRinger(ctx, doorbell, size, ringerRest, onError)
+}
+
+func startRinger(ctx context.Context, doorbell *Doorbell, size int, rest time.Duration, onError func(error)) *Ringer {
+	r := &Ringer{doorbell: doorbell, size: size, rest: rest, onError: onError, arrived: make(chan struct{}, 1), closing: make(chan struct{})}
 	if doorbell != nil {
 		r.running.Go(func() { r.run(context.WithoutCancel(ctx)) })
 	}
@@ -39,7 +48,7 @@ func NewRinger(ctx context.Context, doorbell *Doorbell, size int, onError func(e
 
 // Ring hands over bells and returns at once. Too many at a time, and those after Close, are left to the relay.
 func (r *Ringer) Ring(bells []Bell) {
-	if r.doorbell == nil {
+	if r.doorbell == nil || len(bells) == 0 {
 		return
 	}
 	r.mu.Lock()
@@ -47,7 +56,10 @@ func (r *Ringer) Ring(bells []Bell) {
 		r.waiting = append(r.waiting, bells[:min(room, len(bells))]...)
 	}
 	r.mu.Unlock()
-	r.arrived.Signal()
+	select {
+	case r.arrived <- struct{}{}:
+	default:
+	}
 }
 
 // ringAccepted rings for the requests that were stored just now.
@@ -63,29 +75,42 @@ func (r *Ringer) ringAccepted(receipts []Receipt) {
 
 func (r *Ringer) run(ctx context.Context) {
 	for {
-		r.mu.Lock()
-		for len(r.waiting) == 0 && !r.closed {
-			r.arrived.Wait()
-		}
-		bells := r.waiting
-		r.waiting = nil
-		r.mu.Unlock()
-		if len(bells) == 0 {
+		select {
+		case <-r.arrived:
+		case <-r.closing:
+			r.ringWaiting(ctx)
 			return
 		}
-		ringCtx, cancel := context.WithTimeout(ctx, ringTimeout)
-		if err := r.doorbell.Ring(ringCtx, bells, r.size, false); err != nil && r.onError != nil {
-			r.onError(err)
+		if r.ringWaiting(ctx) > 1 {
+			select {
+			case <-time.After(r.rest):
+			case <-r.closing:
+			}
 		}
-		cancel()
 	}
 }
 
-// Close rings for what waits and stops.
+// ringWaiting rings for what waits and says for how many.
+func (r *Ringer) ringWaiting(ctx context.Context) int {
+	r.mu.Lock()
+	bells := r.waiting
+	r.waiting = nil
+	r.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, ringTimeout)
+	defer cancel()
+	if err := r.doorbell.Ring(ctx, bells, r.size, false); err != nil && r.onError != nil {
+		r.onError(err)
+	}
+	return len(bells)
+}
+
+// Close rings for what waits, without a rest, and stops.
 func (r *Ringer) Close() {
 	r.mu.Lock()
-	r.closed = true
+	if !r.closed {
+		r.closed = true
+		close(r.closing)
+	}
 	r.mu.Unlock()
-	r.arrived.Broadcast()
 	r.running.Wait()
 }

@@ -1,0 +1,4 @@
+package tasks
+
+// StartRinger is NewRinger with a rest of its own.
+var StartRinger = startRinger
