@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -117,6 +119,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a.mux.ServeHTTP(w, r)
 }
+
+// BusiestPaths are the paths at which single requests are accepted: what is asked there is answered after one insert, unless the call
+// prefers to wait. A server may serve them by themselves.
+func (a *API) BusiestPaths() []string { return slices.Sorted(maps.Keys(a.accepts)) }
 
 // Drain lets long calls end: streams take no more lines, and nobody waits for an outcome. Call it when the API's server begins to
 // end. It may be called twice.

@@ -99,7 +99,7 @@ func (h *host) startAPI(ctx context.Context, flags apiFlags) error {
 	}
 	h.add("api", func(ctx context.Context) error {
 		defer context.AfterFunc(ctx, api.Drain)()
-		return serveHTTP(ctx, h.apiListener, api, h.logger)
+		return serveHTTP(ctx, h.apiListener, api, h.logger, api.BusiestPaths()...)
 	})
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/settled-dev/settled/internal/express"
 )
 
 // The limits of every HTTP server: a client that is slower than these is not a producer of ours.
@@ -31,18 +33,17 @@ func listen(ctx context.Context, setting, address string) (net.Listener, error) 
 	return listener, nil
 }
 
-// serveHTTP serves until ctx ends, then lets the requests under way end.
-func serveHTTP(ctx context.Context, listener net.Listener, handler http.Handler, logger *slog.Logger) error {
-	server := &http.Server{
+// serveHTTP serves until ctx ends, then lets the requests under way end. The usual calls of the busiest paths are served by themselves.
+func serveHTTP(ctx context.Context, listener net.Listener, handler http.Handler, logger *slog.Logger, busiest ...string) error {
+	server := express.New(&http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: 16 << 10,
 		ErrorLog:       slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
-		// Requests under way are not cancelled when the process is asked to end: they are drained.
-		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
-	}
+	}, busiest)
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	// Requests under way are not cancelled when the process is asked to end: they are drained.
+	go func() { served <- server.Serve(context.WithoutCancel(ctx), listener) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve on %s: %w", listener.Addr(), err)

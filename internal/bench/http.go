@@ -17,13 +17,14 @@ import (
 
 	"github.com/settled-dev/settled/intake"
 	"github.com/settled-dev/settled/intake/access"
+	"github.com/settled-dev/settled/internal/express"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
 )
 
 // door is the HTTP API over the run's database, served as in production, with a key that may ask for refunds at any rate.
 type door struct {
-	server *http.Server
+	server *express.Server
 	served chan error
 	client *tasks.Client
 	addr   string
@@ -49,11 +50,12 @@ func openDoor(ctx context.Context, e *environment) (*door, error) {
 	}
 	const unlimited = 1_000_000_000 // items a second: the rate of a key is not what is measured
 	guard := access.NewGuard(access.Config{Pool: e.pool, Rate: unlimited, Burst: unlimited})
+	api := intake.NewAPI(intake.Config{Client: client, Reader: ledger.NewReader(e.pool), Access: guard, HeadroomBytes: intake.Headroom})
+	server := &http.Server{Handler: api, ReadHeaderTimeout: time.Minute, ReadTimeout: time.Minute, WriteTimeout: time.Minute,
+		IdleTimeout: time.Minute}
 	d := &door{client: client, addr: listener.Addr().String(), key: token.Reveal(), served: make(chan error, 1),
-		server: &http.Server{ReadHeaderTimeout: time.Minute,
-			Handler: intake.NewAPI(intake.Config{Client: client, Reader: ledger.NewReader(e.pool), Access: guard,
-				HeadroomBytes: intake.Headroom})}}
-	go func() { d.served <- d.server.Serve(listener) }()
+		server: express.New(server, api.BusiestPaths())}
+	go func() { d.served <- d.server.Serve(ctx, listener) }()
 	return d, nil
 }
 

@@ -1,0 +1,191 @@
+package express
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+)
+
+// wholeWithin is how long the rest of a call may take that has begun to arrive. Then it is net/http's, which has more patience.
+const wholeWithin = time.Second
+
+// The states of a connection that is not handed over; the package's comment tells of them.
+const (
+	waiting int32 = iota
+	answering
+	closed
+)
+
+// conn is a connection on which usual calls came and no others.
+type conn struct {
+	net.Conn
+	server  *Server
+	handing *handing
+	state   atomic.Int32
+
+	came    []byte // and is not answered yet; up to callBytesMax
+	call    call
+	request *http.Request // what all calls of the connection have in common
+	body    body
+	answer  answer
+
+	reading, writing deadline
+}
+
+func newConn(ctx context.Context, s *Server, accepted net.Conn, handing *handing) *conn {
+	ctx = context.WithValue(ctx, http.LocalAddrContextKey, accepted.LocalAddr())
+	request := &http.Request{Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		RemoteAddr: accepted.RemoteAddr().String()}
+	return &conn{Conn: accepted, server: s, handing: handing, came: make([]byte, 0, callBytesMax), call: call{header: http.Header{}},
+		request: request.WithContext(ctx), answer: answer{header: http.Header{}},
+		reading: deadline{tell: accepted.SetReadDeadline}, writing: deadline{tell: accepted.SetWriteDeadline}}
+}
+
+// serve answers usual calls until the caller leaves, the server ends, or another call comes.
+func (c *conn) serve() {
+	defer c.server.remove(c)
+	patience := c.server.http.ReadHeaderTimeout
+	for {
+		verdict := c.next(patience)
+		if !c.state.CompareAndSwap(waiting, answering) {
+			return // closed meanwhile
+		}
+		if verdict == unusual {
+			c.handOver()
+			return
+		}
+		if verdict == partial || !c.serveCall() {
+			_ = c.Close() // there is nobody to tell
+			return
+		}
+		c.state.Store(waiting)
+		if c.server.draining.Load() && c.closeIfWaiting() {
+			return
+		}
+		patience = c.server.http.IdleTimeout
+	}
+}
+
+func (c *conn) closeIfWaiting() bool {
+	if !c.state.CompareAndSwap(waiting, closed) {
+		return false
+	}
+	_ = c.Close() // there is nobody to tell
+	return true
+}
+
+// next waits for a call: as long as the patience lasts for its first byte, for ever if that is 0, and for wholeWithin for the rest. It
+// returns partial when nothing came.
+func (c *conn) next(patience time.Duration) verdict {
+	begun := false
+	for {
+		if verdict := c.call.read(c.came, c.server.paths); verdict != partial {
+			return verdict
+		}
+		switch {
+		case len(c.came) == cap(c.came):
+			return unusual
+		case len(c.came) == 0:
+			c.reading.extend(patience)
+		case !begun:
+			begun = true
+			c.reading.set(wholeWithin)
+		}
+		n, err := c.Read(c.came[len(c.came):cap(c.came)])
+		c.came = c.came[:len(c.came)+n]
+		if err != nil && len(c.came) == 0 {
+			return partial
+		}
+		if err != nil {
+			return unusual // net/http says what there is to say of half a call
+		}
+	}
+}
+
+// serveCall answers the call, and says whether another may follow.
+func (c *conn) serveCall() bool {
+	c.body.Reset(c.call.body)
+	request := *c.request
+	request.URL, request.RequestURI = &url.URL{Path: c.call.path}, c.call.path
+	request.Host, request.Header = c.call.host, c.call.header
+	request.Body, request.ContentLength = &c.body, int64(len(c.call.body))
+	c.answer.reset()
+	if !c.handle(&request) {
+		return false
+	}
+	left := copy(c.came, c.came[c.call.length:])
+	c.came = c.came[:left]
+	last := c.server.draining.Load()
+	c.writing.extend(c.server.http.WriteTimeout)
+	_, err := c.Write(c.answer.text(last))
+	return err == nil && !last
+}
+
+// handle calls the handler, and says whether it came back.
+func (c *conn) handle(r *http.Request) (returned bool) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			if aborted, _ := cause.(error); !errors.Is(aborted, http.ErrAbortHandler) {
+				c.logger().Printf("http: panic serving %s: %v\n%s", r.RemoteAddr, cause, debug.Stack())
+			}
+		}
+	}()
+	c.server.http.Handler.ServeHTTP(&c.answer, r)
+	return true
+}
+
+func (c *conn) logger() *log.Logger {
+	if c.server.http.ErrorLog != nil {
+		return c.server.http.ErrorLog
+	}
+	return log.Default()
+}
+
+// handOver leaves the connection, and what came on it, to net/http.
+func (c *conn) handOver() {
+	_ = c.SetDeadline(time.Time{}) // net/http sets its own
+	select {
+	case c.handing.handed <- &handed{Conn: c.Conn, unread: c.came}:
+	case <-c.handing.closed:
+		_ = c.Close() // the server ends, and nothing was answered
+	}
+}
+
+// handed is a connection of which something was read already.
+type handed struct {
+	net.Conn
+	unread []byte
+}
+
+// Read implements net.Conn.
+func (h *handed) Read(p []byte) (int, error) {
+	if len(h.unread) == 0 {
+		return h.Conn.Read(p)
+	}
+	n := copy(p, h.unread)
+	if h.unread = h.unread[n:]; len(h.unread) == 0 {
+		h.unread = nil // and the rest of its memory
+	}
+	return n, nil
+}
+
+// CloseWrite lets net/http end an answer before it closes the connection, so that the caller can read it.
+func (h *handed) CloseWrite() error {
+	if half, ok := h.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// body is the body of a call.
+type body struct{ bytes.Reader }
+
+// Close implements io.Closer.
+func (*body) Close() error { return nil }
