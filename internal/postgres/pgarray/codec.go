@@ -2,14 +2,17 @@ package pgarray
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
+	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// Register gives a connection's types the short way for bigint[], text[] and uuid[].
+// Register gives a connection's types the short way for bigint[], text[], uuid[] and, from strings such as "2006-01-02", date[].
 func Register(types *pgtype.Map) {
-	for _, oid := range []uint32{pgtype.Int8ArrayOID, pgtype.TextArrayOID, pgtype.UUIDArrayOID} {
+	for _, oid := range []uint32{pgtype.Int8ArrayOID, pgtype.TextArrayOID, pgtype.UUIDArrayOID, pgtype.DateArrayOID} {
 		known, ok := types.TypeForOID(oid)
 		if !ok {
 			continue
@@ -36,8 +39,11 @@ func (c codec) PlanEncode(types *pgtype.Map, oid uint32, format int16, value any
 				return nullableBigints{}
 			}
 		case []string:
-			if oid == pgtype.TextArrayOID {
+			switch oid {
+			case pgtype.TextArrayOID:
 				return texts{}
+			case pgtype.DateArrayOID:
+				return dates{}
 			}
 		case pgtype.FlatArray[pgtype.UUID]:
 			if oid == pgtype.UUIDArrayOID {
@@ -47,6 +53,9 @@ func (c codec) PlanEncode(types *pgtype.Map, oid uint32, format int16, value any
 	}
 	return c.Codec.PlanEncode(types, oid, format, value)
 }
+
+// headBytes is the length of what appendHead writes.
+const headBytes = 20
 
 // appendHead writes an array's head: dimensions, whether an element may be null, the elements' type, length and lower bound. See
 // array_recv in PostgreSQL's source.
@@ -104,10 +113,37 @@ func (texts) Encode(value any, buf []byte) ([]byte, error) {
 	if list == nil {
 		return nil, nil
 	}
-	buf = appendHead(buf, len(list), 0, pgtype.TextOID)
+	size := 0
+	for _, v := range list {
+		size += 4 + len(v)
+	}
+	buf = appendHead(slices.Grow(buf, headBytes+size), len(list), 0, pgtype.TextOID)
 	for _, v := range list {
 		buf = binary.BigEndian.AppendUint32(buf, uint32(len(v)))
 		buf = append(buf, v...)
+	}
+	return buf, nil
+}
+
+type dates struct{}
+
+// epoch is day 0 of PostgreSQL, in days of Unix.
+const epoch = 10957
+
+// Encode implements pgtype.EncodePlan. pgx writes dates that are strings as text, once it has found that it must.
+func (dates) Encode(value any, buf []byte) ([]byte, error) {
+	list := value.([]string)
+	if list == nil {
+		return nil, nil
+	}
+	buf = appendHead(buf, len(list), 0, pgtype.DateOID)
+	for _, v := range list {
+		day, err := time.Parse(time.DateOnly, v)
+		if err != nil {
+			return nil, fmt.Errorf("encode a date: %w", err)
+		}
+		buf = binary.BigEndian.AppendUint32(buf, 4)
+		buf = binary.BigEndian.AppendUint32(buf, uint32(day.Unix()/(24*60*60)-epoch))
 	}
 	return buf, nil
 }

@@ -3,6 +3,7 @@ package pgarray_test
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
 	"pgregory.net/rapid"
@@ -52,6 +53,41 @@ func TestArraysAreEncodedAsPgxEncodesThem(t *testing.T) {
 		same(t, pgtype.Int8ArrayOID, []*int64(nil))
 		same(t, pgtype.TextArrayOID, []string(nil))
 		same(t, pgtype.UUIDArrayOID, pgtype.FlatArray[pgtype.UUID](nil))
+		same(t, pgtype.DateArrayOID, []string(nil))
 		same(t, pgtype.Int8ArrayOID, []int32{1, 2}) // left to pgx
+		same(t, pgtype.DateArrayOID, []time.Time{{}})
 	})
+}
+
+func TestDatesInTextAreEncodedAsPgxEncodesTimes(t *testing.T) {
+	t.Parallel()
+	types := pgtype.NewMap()
+	pgarray.Register(types)
+	encode := func(t interface{ Fatal(...any) }, value any) []byte {
+		buf, err := types.Encode(pgtype.DateArrayOID, pgtype.BinaryFormatCode, value, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clear(buf[4:8]) // the null flag
+		return buf
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		var times []time.Time
+		var texts []string
+		for _, day := range rapid.SliceOf(rapid.IntRange(-719162, 2932896)).Draw(t, "days of 0001 to 9999") {
+			at := time.Unix(0, 0).UTC().AddDate(0, 0, day)
+			times, texts = append(times, at), append(texts, at.Format(time.DateOnly))
+		}
+		if times == nil {
+			return
+		}
+		if want, got := encode(t, times), encode(t, texts); !bytes.Equal(want, got) {
+			t.Fatalf("%v:\npgx %x\nwe  %x", texts, want, got)
+		}
+	})
+	for _, wrong := range []string{"", "2026-2-30", "2026-02-30", "infinity", "2026-03-02 "} {
+		if buf, err := types.Encode(pgtype.DateArrayOID, pgtype.BinaryFormatCode, []string{wrong}, nil); err == nil {
+			t.Errorf("%q is encoded as %x", wrong, buf)
+		}
+	}
 }
