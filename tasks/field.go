@@ -78,17 +78,18 @@ func (c *fieldCheck) optionalID(field, value string) {
 	}
 }
 
+var textAllowed = fmt.Sprintf("up to %d bytes of UTF-8 without control characters", textBytesMax)
+
 func (c *fieldCheck) text(field, value string, required bool) {
-	allowed := fmt.Sprintf("up to %d bytes of UTF-8 without control characters", textBytesMax)
 	switch {
 	case value == "" && required:
-		c.refuse(field, "is missing", "1 "+allowed)
+		c.refuse(field, "is missing", "1 "+textAllowed)
 	case len(value) > textBytesMax:
-		c.refuse(field, fmt.Sprintf("has %d bytes", len(value)), allowed)
+		c.refuse(field, fmt.Sprintf("has %d bytes", len(value)), textAllowed)
 	case !utf8.ValidString(value):
-		c.refuse(field, "is not valid UTF-8", allowed)
+		c.refuse(field, "is not valid UTF-8", textAllowed)
 	case strings.ContainsFunc(value, unicode.IsControl):
-		c.refuse(field, "has a control character", allowed)
+		c.refuse(field, "has a control character", textAllowed)
 	}
 }
 
