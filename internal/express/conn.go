@@ -32,7 +32,9 @@ type conn struct {
 
 	came    []byte // and is not answered yet; up to callBytesMax
 	call    call
-	request *http.Request // what all calls of the connection have in common
+	common  *http.Request // what all calls of the connection have in common
+	request http.Request  // of the call that is answered
+	url     url.URL
 	body    body
 	answer  answer
 
@@ -41,10 +43,10 @@ type conn struct {
 
 func newConn(ctx context.Context, s *Server, accepted net.Conn, handing *handing) *conn {
 	ctx = context.WithValue(ctx, http.LocalAddrContextKey, accepted.LocalAddr())
-	request := &http.Request{Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	common := &http.Request{Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		RemoteAddr: accepted.RemoteAddr().String()}
 	return &conn{Conn: accepted, server: s, handing: handing, came: make([]byte, 0, callBytesMax), call: call{header: http.Header{}},
-		request: request.WithContext(ctx), answer: answer{header: http.Header{}},
+		common: common.WithContext(ctx), answer: answer{header: http.Header{}},
 		reading: deadline{tell: accepted.SetReadDeadline}, writing: deadline{tell: accepted.SetWriteDeadline}}
 }
 
@@ -112,12 +114,12 @@ func (c *conn) next(patience time.Duration) verdict {
 // serveCall answers the call, and says whether another may follow.
 func (c *conn) serveCall() bool {
 	c.body.Reset(c.call.body)
-	request := *c.request
-	request.URL, request.RequestURI = &url.URL{Path: c.call.path}, c.call.path
-	request.Host, request.Header = c.call.host, c.call.header
-	request.Body, request.ContentLength = &c.body, int64(len(c.call.body))
+	c.request, c.url = *c.common, url.URL{Path: c.call.path}
+	c.request.URL, c.request.RequestURI = &c.url, c.call.path
+	c.request.Host, c.request.Header = c.call.host, c.call.header
+	c.request.Body, c.request.ContentLength = &c.body, int64(len(c.call.body))
 	c.answer.reset()
-	if !c.handle(&request) {
+	if !c.handle(&c.request) {
 		return false
 	}
 	left := copy(c.came, c.came[c.call.length:])
