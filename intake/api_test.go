@@ -3,12 +3,14 @@ package intake_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -18,6 +20,7 @@ import (
 	"github.com/settled-dev/settled/intake/access/accesstest"
 	recharges "github.com/settled-dev/settled/intake/recharge"
 	"github.com/settled-dev/settled/internal/clock"
+	"github.com/settled-dev/settled/internal/express"
 	"github.com/settled-dev/settled/internal/postgres/pgtest"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/ledger/ledgertest"
@@ -27,6 +30,7 @@ import (
 // door is an API over books of the test's own, served as in production.
 type door struct {
 	*ledgertest.Books
+	api      *intake.API
 	url      string
 	token    string // of an admin key
 	registry *prometheus.Registry
@@ -44,12 +48,32 @@ func open(t *testing.T) door {
 func openOn(t *testing.T, db *pgtest.Database) door {
 	t.Helper()
 	d := door{Books: ledgertest.OpenOn(t, db), registry: prometheus.NewPedanticRegistry()}
-	server := httptest.NewServer(intake.NewAPI(intake.Config{Client: d.Client, Reader: d.Reader,
+	d.api = intake.NewAPI(intake.Config{Client: d.Client, Reader: d.Reader,
 		Access:    access.NewGuard(access.Config{Pool: db.Pool, Registerer: d.registry}),
-		Recharges: rechargeOrders(d.Books), Registerer: d.registry}))
-	t.Cleanup(server.Close)
-	d.url, d.token = server.URL, accesstest.Key(t, db, "test", access.Admin)
+		Recharges: rechargeOrders(d.Books), Registerer: d.registry})
+	d.url, d.token = serve(t, d.api), accesstest.Key(t, db, "test", access.Admin)
 	return d
+}
+
+// serve serves an API as the command does, and returns where.
+func serve(t *testing.T, api *intake.API) string {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := express.New(&http.Server{Handler: api, ReadHeaderTimeout: time.Minute}, api.BusiestPaths())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(context.WithoutCancel(t.Context()), listener) }()
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Errorf("close the server: %v", err)
+		}
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("serving ended with %v", err)
+		}
+	})
+	return "http://" + listener.Addr().String()
 }
 
 // as is the door for another key.
