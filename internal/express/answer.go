@@ -1,9 +1,9 @@
 package express
 
 import (
-	"bytes"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/settled-dev/settled/internal/clock"
 )
@@ -12,15 +12,13 @@ import (
 type answer struct {
 	header http.Header
 	status int // 0 until the handler has said
-	body   bytes.Buffer
-	whole  bytes.Buffer
+	body   []byte
+	whole  []byte
 }
 
 func (a *answer) reset() {
 	clear(a.header)
-	a.status = 0
-	a.body.Reset()
-	a.whole.Reset()
+	a.status, a.body = 0, a.body[:0]
 }
 
 // Header implements http.ResponseWriter.
@@ -36,23 +34,29 @@ func (a *answer) WriteHeader(status int) {
 // Write implements http.ResponseWriter. It does not fail.
 func (a *answer) Write(p []byte) (int, error) {
 	a.WriteHeader(http.StatusOK)
-	return a.body.Write(p)
+	a.body = append(a.body, p...)
+	return len(p), nil
 }
 
 // text is the answer as it goes over the wire; last says that the connection is closed after it. It is good until reset.
 func (a *answer) text(last bool) []byte {
 	a.WriteHeader(http.StatusOK)
-	line := strconv.AppendInt(append(a.whole.AvailableBuffer(), "HTTP/1.1 "...), int64(a.status), 10)
-	line = append(append(append(line, ' '), http.StatusText(a.status)...), "\r\n"...)
-	a.whole.Write(line)
-	_ = a.header.Write(&a.whole) // memory does not fail
-	if last {
-		a.whole.WriteString("Connection: close\r\n")
+	whole := strconv.AppendInt(append(a.whole[:0], "HTTP/1.1 "...), int64(a.status), 10)
+	whole = append(append(append(whole, ' '), http.StatusText(a.status)...), "\r\n"...)
+	for name, values := range a.header {
+		for _, value := range values {
+			whole = append(append(whole, name...), ": "...)
+			whole = append(append(whole, oneLine.Replace(value)...), "\r\n"...)
+		}
 	}
-	date := append(a.whole.AvailableBuffer(), "Date: "...)
-	date = append(clock.System.Now().UTC().AppendFormat(date, http.TimeFormat), "\r\nContent-Length: "...)
-	date = append(strconv.AppendInt(date, int64(a.body.Len()), 10), "\r\n\r\n"...)
-	a.whole.Write(date)
-	a.whole.Write(a.body.Bytes())
-	return a.whole.Bytes()
+	if last {
+		whole = append(whole, "Connection: close\r\n"...)
+	}
+	whole = clock.System.Now().UTC().AppendFormat(append(whole, "Date: "...), http.TimeFormat)
+	whole = strconv.AppendInt(append(whole, "\r\nContent-Length: "...), int64(len(a.body)), 10)
+	a.whole = append(append(whole, "\r\n\r\n"...), a.body...)
+	return a.whole
 }
+
+// oneLine keeps a value from ending its field, as net/http does.
+var oneLine = strings.NewReplacer("\n", " ", "\r", " ")
