@@ -163,10 +163,20 @@ func (p *parser) object(depth int) (Value, error) {
 		if err != nil {
 			return Value{}, err
 		}
+		if v.Fields == nil && depth <= roomyDepth {
+			v.Fields = make(Object, 0, roomyFields)
+		}
 		v.Fields = append(v.Fields, Field{name, content})
 	}
 	return v, nil
 }
+
+// A notice's objects have some ten fields, whose room is made at once. Only near the top: deeper there may be any number of objects with
+// a field each, whose room would be a hundred times what was sent.
+const (
+	roomyDepth  = 1
+	roomyFields = 12
+)
 
 func (p *parser) list(depth int) (Value, error) {
 	v := Value{Kind: List}
