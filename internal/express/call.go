@@ -10,6 +10,10 @@ import (
 // callBytesMax is how large a usual call may be, its head included. Each connection holds as much.
 const callBytesMax = 8 << 10
 
+// fieldsMax is how many fields a usual call has in its head at most. A head is read anew with each piece of it that arrives, and its
+// fields are kept for the connection's next call: neither may be made dear.
+const fieldsMax = 32
+
 // verdict says what the bytes at a connection's front are.
 type verdict int
 
@@ -43,14 +47,14 @@ func (c *call) read(came []byte, paths map[string]string) verdict {
 	c.path, c.host = path, ""
 	clear(c.header)
 	size := -1
-	for {
+	for fields := 0; ; fields++ {
 		if line, rest, ended = cutLine(rest); !ended {
 			return partial
 		}
 		if len(line) == 0 {
 			break
 		}
-		if !c.readField(line, &size) {
+		if fields == fieldsMax || !c.readField(line, &size) {
 			return unusual
 		}
 	}

@@ -68,6 +68,7 @@ var unusualCalls = map[string]string{
 	"the wish to be told":           sized("{}", "expect: 100-continue"),
 	"the wish to end":               sized("{}", "Connection: close"),
 	"the wish for another protocol": sized("{}", "Connection: Upgrade", "Upgrade: h2c"),
+	"too many fields":               sized("{}", strings.Split(strings.Repeat("X-A: b\n", fieldsMax-1)+"X-A: b", "\n")...),
 	"too long a body":               sized(strings.Repeat("x", callBytesMax)),
 }
 

@@ -2,9 +2,9 @@ package express
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
-	"log"
 	"net"
 	"net/http"
 	"net/url"
@@ -18,8 +18,8 @@ const wholeWithin = time.Second
 
 // The states of a connection that is not handed over; the package's comment tells of them.
 const (
-	waiting int32 = iota
-	answering
+	waiting   int32 = iota
+	answering       // or the call has begun to arrive
 	closed
 )
 
@@ -50,41 +50,57 @@ func newConn(ctx context.Context, s *Server, accepted net.Conn, handing *handing
 		reading: deadline{tell: accepted.SetReadDeadline}, writing: deadline{tell: accepted.SetWriteDeadline}}
 }
 
-// serve answers usual calls until the caller leaves, the server ends, or another call comes.
+// serve answers usual calls until the caller leaves, the server ends, or another call comes. It closes the connection unless it is handed
+// over, however it ends.
 func (c *conn) serve() {
-	defer c.server.remove(c)
-	patience := c.server.http.ReadHeaderTimeout
-	for {
-		verdict := c.next(patience)
-		if !c.state.CompareAndSwap(waiting, answering) {
-			return // closed meanwhile
+	isHanded := false
+	defer func() {
+		if cause := recover(); cause != nil {
+			c.logPanic(cause)
 		}
-		if verdict == unusual {
-			c.handOver()
-			return
-		}
-		if verdict == partial || !c.serveCall() {
+		if !isHanded {
 			_ = c.Close() // there is nobody to tell
+		}
+		c.server.remove(c)
+	}()
+	config := c.server.http
+	patience := cmp.Or(config.ReadHeaderTimeout, config.ReadTimeout)
+	for {
+		switch c.next(patience) {
+		case unusual:
+			isHanded = c.handOver()
+			return
+		case partial:
 			return
 		}
-		c.state.Store(waiting)
-		if c.server.draining.Load() && c.closeIfWaiting() {
+		if !c.serveCall() {
 			return
 		}
-		patience = c.server.http.IdleTimeout
+		if len(c.came) == 0 {
+			c.state.Store(waiting)
+			if c.server.draining.Load() {
+				return
+			}
+		}
+		patience = cmp.Or(config.IdleTimeout, config.ReadTimeout)
 	}
 }
 
-func (c *conn) closeIfWaiting() bool {
-	if !c.state.CompareAndSwap(waiting, closed) {
-		return false
+func (c *conn) logPanic(cause any) {
+	if aborted, _ := cause.(error); errors.Is(aborted, http.ErrAbortHandler) {
+		return
 	}
-	_ = c.Close() // there is nobody to tell
-	return true
+	c.server.logger().Printf("http: panic serving %s: %v\n%s", c.common.RemoteAddr, cause, debug.Stack())
+}
+
+func (c *conn) closeIfWaiting() {
+	if c.state.CompareAndSwap(waiting, closed) {
+		_ = c.Close() // there is nobody to tell
+	}
 }
 
 // next waits for a call: as long as the patience lasts for its first byte, for ever if that is 0, and for wholeWithin for the rest. It
-// returns partial when nothing came.
+// returns partial when nothing came, or the connection was closed before it came.
 func (c *conn) next(patience time.Duration) verdict {
 	begun := false
 	for {
@@ -102,13 +118,18 @@ func (c *conn) next(patience time.Duration) verdict {
 		}
 		n, err := c.Read(c.came[len(c.came):cap(c.came)])
 		c.came = c.came[:len(c.came)+n]
-		if err != nil && len(c.came) == 0 {
+		switch {
+		case len(c.came) == 0, n > 0 && !c.arrives():
 			return partial
-		}
-		if err != nil {
+		case err != nil:
 			return unusual // net/http says what there is to say of half a call
 		}
 	}
+}
+
+// arrives says that a call has begun to arrive, unless the connection was closed before that.
+func (c *conn) arrives() bool {
+	return c.state.CompareAndSwap(waiting, answering) || c.state.Load() == answering
 }
 
 // serveCall answers the call, and says whether another may follow.
@@ -118,45 +139,24 @@ func (c *conn) serveCall() bool {
 	c.request.URL, c.request.RequestURI = &c.url, c.call.path
 	c.request.Host, c.request.Header = c.call.host, c.call.header
 	c.request.Body, c.request.ContentLength = &c.body, int64(len(c.call.body))
-	c.answer.reset()
-	if !c.handle(&c.request) {
-		return false
-	}
+	c.server.http.Handler.ServeHTTP(&c.answer, &c.request)
 	left := copy(c.came, c.came[c.call.length:])
 	c.came = c.came[:left]
-	last := c.server.draining.Load()
+	last := c.server.draining.Load() || c.answer.asksToClose()
 	c.writing.extend(c.server.http.WriteTimeout)
 	_, err := c.Write(c.answer.text(last))
+	c.answer.reset()
 	return err == nil && !last
 }
 
-// handle calls the handler, and says whether it came back.
-func (c *conn) handle(r *http.Request) (returned bool) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			if aborted, _ := cause.(error); !errors.Is(aborted, http.ErrAbortHandler) {
-				c.logger().Printf("http: panic serving %s: %v\n%s", r.RemoteAddr, cause, debug.Stack())
-			}
-		}
-	}()
-	c.server.http.Handler.ServeHTTP(&c.answer, r)
-	return true
-}
-
-func (c *conn) logger() *log.Logger {
-	if c.server.http.ErrorLog != nil {
-		return c.server.http.ErrorLog
-	}
-	return log.Default()
-}
-
-// handOver leaves the connection, and what came on it, to net/http.
-func (c *conn) handOver() {
+// handOver leaves the connection, and what came on it, to net/http, unless that has ended.
+func (c *conn) handOver() bool {
 	_ = c.SetDeadline(time.Time{}) // net/http sets its own
 	select {
 	case c.handing.handed <- &handed{Conn: c.Conn, unread: c.came}:
+		return true
 	case <-c.handing.closed:
-		_ = c.Close() // the server ends, and nothing was answered
+		return false
 	}
 }
 

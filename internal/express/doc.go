@@ -7,7 +7,7 @@
 // write, but for the order of fields, and chunks, which no answer here has:
 //
 //   - it is a POST by HTTP/1.1 of a path that the server was given, without escapes or query;
-//   - its head is printable ASCII, and each of its lines a name of letters, digits and hyphens, a colon and a value;
+//   - its head is printable ASCII, and has up to 32 lines: a name of letters, digits and hyphens, a colon and a value;
 //   - it has one Host, and one Content-Length, of its body; no Transfer-Encoding;
 //   - it asks for nothing that concerns the connection or how its answer comes: no Expect, Upgrade, Prefer and their like;
 //   - it arrives whole within a second of its first byte, and takes up to 8 KiB.
@@ -15,7 +15,7 @@
 // # Connections
 //
 //	waiting    nothing of the next call is here; closed when it takes too long, or the server ends
-//	answering  a usual call is with its handler; the server waits for it when it ends
+//	answering  a call arrives, or is with its handler; the server that ends waits for it, and closes the connection then
 //	handed     an unusual call came: it and all that follows on its connection are net/http's, from its first byte on
 //
 // # Invariants

@@ -3,10 +3,14 @@ package express
 import (
 	"context"
 	"errors"
+	"log"
 	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/settled-dev/settled/internal/clock"
 )
 
 // Server serves like the http.Server that it was made of, and answers usual calls by itself. It may be used by many goroutines at once.
@@ -22,8 +26,8 @@ type Server struct {
 }
 
 // New makes a server of one that has not begun to serve and is no longer changed: it gives the handler, the limits of time and the log.
-// Calls of the paths are answered here when they are usual. A path is absolute and has no escapes; its handler answers soon, with a
-// Content-Type and a body.
+// Calls of the paths are answered here when they are usual. A path is absolute and has no escapes; its handler answers soon, and with a
+// Content-Type. It keeps nothing of a request or its header: the connection's next call is read into them.
 func New(server *http.Server, paths []string) *Server {
 	s := &Server{http: server, paths: map[string]string{}, conns: map[*conn]bool{}}
 	for _, path := range paths {
@@ -45,10 +49,21 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	return err
 }
 
-// accept takes connections until the listener is closed. net/http is told of failures, and rests after those that pass.
+// accept takes connections until the listener is closed. It rests after a failure that passes; net/http is told of others.
 func (s *Server) accept(ctx context.Context, handing *handing) {
+	rest := acceptRestMin
 	for {
 		accepted, err := handing.Listener.Accept()
+		if isTemporary(err) {
+			s.logger().Printf("http: accept: %v; again in %v", err, rest)
+			select {
+			case <-clock.System.After(rest):
+				rest = min(2*rest, acceptRestMax)
+				continue
+			case <-handing.closed:
+				return
+			}
+		}
 		if err != nil {
 			select {
 			case handing.failed <- err:
@@ -57,6 +72,7 @@ func (s *Server) accept(ctx context.Context, handing *handing) {
 				return
 			}
 		}
+		rest = acceptRestMin
 		c := newConn(ctx, s, accepted, handing)
 		if !s.add(c) {
 			_ = accepted.Close() // nothing was read from it
@@ -64,6 +80,24 @@ func (s *Server) accept(ctx context.Context, handing *handing) {
 		}
 		go c.serve()
 	}
+}
+
+// How long accepting rests after a failure that passes, such as that no file is left: as long as net/http rests.
+const (
+	acceptRestMin = 5 * time.Millisecond
+	acceptRestMax = time.Second
+)
+
+func isTemporary(err error) bool {
+	var passing interface{ Temporary() bool }
+	return errors.As(err, &passing) && passing.Temporary()
+}
+
+func (s *Server) logger() *log.Logger {
+	if s.http.ErrorLog != nil {
+		return s.http.ErrorLog
+	}
+	return log.Default()
 }
 
 func (s *Server) add(c *conn) bool {

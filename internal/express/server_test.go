@@ -137,6 +137,33 @@ func TestUsualCallIsAnsweredAsByNetHTTP(t *testing.T) {
 	}
 }
 
+func TestHandlersOddAnswersAreThoseOfNetHTTP(t *testing.T) {
+	t.Parallel()
+	for name, odd := range map[string]http.HandlerFunc{
+		"nothing":      func(http.ResponseWriter, *http.Request) {},
+		"no content":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
+		"not modified": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) },
+		"two statuses": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusTeapot)
+			w.WriteHeader(http.StatusOK)
+		},
+		"its own length":  func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "0") },
+		"the wish to end": func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "close") },
+	} {
+		config := func() *http.Server { return &http.Server{Handler: odd, ErrorLog: log.New(io.Discard, "", 0)} }
+		mine, other := serve(t, config(), busy).dial(t), serve(t, config()).dial(t)
+		for _, l := range []*line{mine, other} {
+			l.send(post(busy, "{}"))
+		}
+		if got, want := headSorted(mine.answer()), headSorted(other.answer()); got != want {
+			t.Errorf("%s: answered\n%s\nwant\n%s", name, got, want)
+		}
+		if name == "the wish to end" && !mine.ended() {
+			t.Error("the connection is open after the handler asked to close it")
+		}
+	}
+}
+
 // headSorted puts the lines of an answer's head into an order: they have none.
 func headSorted(answer string) string {
 	head, body, _ := strings.Cut(answer, "\r\n\r\n")
@@ -282,6 +309,29 @@ func TestServerThatEndsAnswersWhatIsUnderWay(t *testing.T) {
 	}
 	if !l.ended() {
 		t.Error("the connection is open after the last answer")
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestServerThatEndsAnswersACallThatHasBegunToArrive(t *testing.T) {
+	t.Parallel()
+	s := serve(t, &http.Server{Handler: http.HandlerFunc(echo)}, busy)
+	idle, l := s.dial(t), s.dial(t)
+	idle.send(post(busy, "{}"))
+	idle.answer()
+	second := post(busy, "the second")
+	l.send(post(busy, "{}") + second[:40]) // they arrive together
+	l.answer()
+	ended := make(chan error, 1)
+	go func() { ended <- s.Shutdown(t.Context()) }()
+	if !idle.ended() { // which tells that the server has begun to end
+		t.Error("a connection that waits stays open")
+	}
+	l.send(second[40:])
+	if got := l.answer(); !strings.Contains(got, "\r\nConnection: close\r\n") || !strings.HasSuffix(got, " the second\n") {
+		t.Errorf("answered %q", got)
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -139,8 +139,8 @@ func (dates) Encode(value any, buf []byte) ([]byte, error) {
 	buf = appendHead(buf, len(list), 0, pgtype.DateOID)
 	for _, v := range list {
 		day, err := time.Parse(time.DateOnly, v)
-		if err != nil {
-			return nil, fmt.Errorf("encode a date: %w", err)
+		if err != nil || day.Year() == 0 {
+			return nil, fmt.Errorf("encode %q: no date from 0001-01-01 to 9999-12-31", v)
 		}
 		buf = binary.BigEndian.AppendUint32(buf, 4)
 		buf = binary.BigEndian.AppendUint32(buf, uint32(day.Unix()/(24*60*60)-epoch))

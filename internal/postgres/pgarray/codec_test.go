@@ -85,7 +85,7 @@ func TestDatesInTextAreEncodedAsPgxEncodesTimes(t *testing.T) {
 			t.Fatalf("%v:\npgx %x\nwe  %x", texts, want, got)
 		}
 	})
-	for _, wrong := range []string{"", "2026-2-30", "2026-02-30", "infinity", "2026-03-02 "} {
+	for _, wrong := range []string{"", "2026-2-30", "2026-02-30", "infinity", "0000-01-01", "2026-03-02 "} {
 		if buf, err := types.Encode(pgtype.DateArrayOID, pgtype.BinaryFormatCode, []string{wrong}, nil); err == nil {
 			t.Errorf("%q is encoded as %x", wrong, buf)
 		}
