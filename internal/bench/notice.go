@@ -26,6 +26,9 @@ import (
 	"github.com/settled-dev/settled/tasks"
 )
 
+// noticesARound is how many payments a round of notice tells: a second's work.
+const noticesARound = 10_000
+
 // notices measures the door of the channels, beside the two things that it cannot do without.
 func (r *run) notices(ctx context.Context) error {
 	return r.inEnvironment(ctx, func(e *environment) error {
@@ -43,7 +46,7 @@ func (r *run) notices(ctx context.Context) error {
 				row  *Row
 				take func(context.Context, *tasks.Client, []paidOrder) error
 			}{{bare, c.takeBare}, {row, c.take}} {
-				paid, err := c.payOrders(ctx, r.size(5000))
+				paid, err := c.payOrders(ctx, r.size(noticesARound))
 				if err != nil {
 					return err
 				}
