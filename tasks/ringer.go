@@ -24,12 +24,11 @@ type Ringer struct {
 	onError  func(error)
 
 	arrived chan struct{} // holds one when bells wait
-	closing chan struct{} // closed when no more come
+	closing chan struct{} // closed, under mu, when no more come
 	running sync.WaitGroup
 
 	mu      sync.Mutex
 	waiting []Bell
-	closed  bool
 }
 
 // NewRinger starts a ringer that names up to size requests in a ring. It runs until Close; ctx gives it values, not cancellation.
@@ -52,7 +51,7 @@ func (r *Ringer) Ring(bells []Bell) {
 		return
 	}
 	r.mu.Lock()
-	if room := bellsWaitingMax - len(r.waiting); !r.closed && room > 0 {
+	if room := bellsWaitingMax - len(r.waiting); room > 0 && !r.isClosed() {
 		r.waiting = append(r.waiting, bells[:min(room, len(bells))]...)
 	}
 	r.mu.Unlock()
@@ -107,10 +106,19 @@ func (r *Ringer) ringWaiting(ctx context.Context) int {
 // Close rings for what waits, without a rest, and stops.
 func (r *Ringer) Close() {
 	r.mu.Lock()
-	if !r.closed {
-		r.closed = true
+	if !r.isClosed() {
 		close(r.closing)
 	}
 	r.mu.Unlock()
 	r.running.Wait()
+}
+
+// isClosed says whether Close was called. The caller holds the lock.
+func (r *Ringer) isClosed() bool {
+	select {
+	case <-r.closing:
+		return true
+	default:
+		return false
+	}
 }

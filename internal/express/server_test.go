@@ -10,7 +10,9 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -113,9 +115,10 @@ type oneByOne struct{ r io.Reader }
 
 func (o oneByOne) Read(p []byte) (int, error) { return o.r.Read(p[:min(1, len(p))]) }
 
+// ended waits until the server has closed the connection; it is false when something else came, or nothing in time.
 func (l *line) ended() bool {
 	_, err := l.answers.ReadByte()
-	return err != nil && !errors.Is(err, context.DeadlineExceeded)
+	return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 func post(path, body string, fields ...string) string {
@@ -169,13 +172,7 @@ func headSorted(answer string) string {
 	head, body, _ := strings.Cut(answer, "\r\n\r\n")
 	status, fields, _ := strings.Cut(head, "\r\n")
 	lines := strings.Split(fields, "\r\n")
-	for i := range lines {
-		for j := range i {
-			if lines[i] < lines[j] {
-				lines[i], lines[j] = lines[j], lines[i]
-			}
-		}
-	}
+	slices.Sort(lines)
 	return strings.Join(append(append([]string{status}, lines...), "", body), "\n")
 }
 
