@@ -26,11 +26,12 @@ type groupAccept struct {
 	ringer *Ringer
 	late   deadlines
 
-	mu      sync.Mutex
-	arrived *sync.Cond
-	waiting []*acceptance
-	closed  bool
-	running sync.WaitGroup
+	mu        sync.Mutex
+	changed   *sync.Cond // a request arrived, an insert ended, or the group is closed
+	waiting   []*acceptance
+	inserting int // inserts under way
+	closed    bool
+	running   sync.WaitGroup
 }
 
 // acceptance is one caller's request. done is closed when receipt and err are set.
@@ -44,7 +45,7 @@ type acceptance struct {
 // startGroupAccept runs until stop; ctx carries values, not cancellation, to the inserts.
 func startGroupAccept(ctx context.Context, pool *pgxpool.Pool, config ClientConfig, ringer *Ringer) *groupAccept {
 	g := &groupAccept{pool: pool, config: config, ringer: ringer, late: deadlines{within: config.AnswerWithin}}
-	g.arrived = sync.NewCond(&g.mu)
+	g.changed = sync.NewCond(&g.mu)
 	for range acceptors {
 		g.running.Go(func() { g.run(context.WithoutCancel(ctx)) })
 	}
@@ -63,7 +64,7 @@ func (g *groupAccept) accept(ctx context.Context, request Request) (Receipt, err
 	}
 	g.waiting = append(g.waiting, a)
 	g.mu.Unlock()
-	g.arrived.Signal()
+	g.changed.Signal()
 	var ended error
 	select {
 	case <-a.done:
@@ -104,6 +105,7 @@ func (g *groupAccept) run(ctx context.Context) {
 		}
 		begun := g.config.Clock.Now()
 		g.commit(ctx, batch)
+		g.ended()
 		rest = 0
 		if len(batch) > 1 {
 			rest = min(restShare*g.config.Clock.Now().Sub(begun), restMax)
@@ -112,12 +114,13 @@ func (g *groupAccept) run(ctx context.Context) {
 }
 
 // A busy acceptor rests between two inserts for restShare times as long as the last one took, at most restMax, so that requests
-// gather: an insert costs PostgreSQL as much as some ten rows in it. It does not rest when restFull wait, nor after an insert for a
-// single caller.
+// gather: an insert costs PostgreSQL as much as some ten rows in it. It does not rest when restFull wait, nor when restEnough do and
+// PostgreSQL has no insert to do, nor after an insert for a single caller.
 const (
-	restShare = 3
-	restMax   = 3 * time.Millisecond
-	restFull  = 32
+	restShare  = 3
+	restMax    = 3 * time.Millisecond
+	restFull   = 32
+	restEnough = 12
 )
 
 // rest waits for more requests. The caller holds the lock.
@@ -127,15 +130,16 @@ func (g *groupAccept) rest(wait time.Duration) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		over = true
-		g.arrived.Broadcast()
+		g.changed.Broadcast()
 	})
 	defer timer.Stop()
-	for !over && !g.closed && len(g.waiting) < restFull {
-		g.arrived.Wait()
+	for !over && !g.closed && len(g.waiting) < restFull && (g.inserting > 0 || len(g.waiting) < restEnough) {
+		g.changed.Wait()
 	}
 }
 
-// take waits for requests and takes up to BatchMax. It returns nil when the group is closed and empty.
+// take waits for requests and takes up to BatchMax for an insert, which is under way until ended. It returns nil when the group is
+// closed and empty.
 func (g *groupAccept) take(rest time.Duration) []*acceptance {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -146,12 +150,21 @@ func (g *groupAccept) take(rest time.Duration) []*acceptance {
 		if g.closed {
 			return nil
 		}
-		g.arrived.Wait()
+		g.changed.Wait()
 	}
 	n := min(len(g.waiting), g.config.BatchMax)
 	batch := slices.Clone(g.waiting[:n])
 	g.waiting = slices.Delete(g.waiting, 0, n)
+	g.inserting++
 	return batch
+}
+
+// ended tells an acceptor that rests that an insert is no longer under way.
+func (g *groupAccept) ended() {
+	g.mu.Lock()
+	g.inserting--
+	g.mu.Unlock()
+	g.changed.Signal()
 }
 
 // storeTimeout bounds an insert whose callers may have left: PostgreSQL is not answering when it takes longer. Those who come later
@@ -202,6 +215,6 @@ func (g *groupAccept) stop() {
 	g.mu.Lock()
 	g.closed = true
 	g.mu.Unlock()
-	g.arrived.Broadcast()
+	g.changed.Broadcast()
 	g.running.Wait()
 }
