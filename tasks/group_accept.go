@@ -114,8 +114,8 @@ func (g *groupAccept) run(ctx context.Context) {
 }
 
 // A busy acceptor rests between two inserts for restShare times as long as the last one took, at most restMax, so that requests
-// gather: an insert costs PostgreSQL as much as some ten rows in it. It does not rest when restFull wait, nor when restEnough do and
-// PostgreSQL has no insert to do, nor after an insert for a single caller.
+// gather: an insert costs PostgreSQL as much as some ten rows in it. It does not rest when restFull wait, nor when restEnough do and no
+// other insert is under way, nor after an insert for a single caller.
 const (
 	restShare  = 3
 	restMax    = 3 * time.Millisecond
@@ -133,9 +133,17 @@ func (g *groupAccept) rest(wait time.Duration) {
 		g.changed.Broadcast()
 	})
 	defer timer.Stop()
-	for !over && !g.closed && len(g.waiting) < restFull && (g.inserting > 0 || len(g.waiting) < restEnough) {
+	for !over && !g.closed && !g.areEnough() {
 		g.changed.Wait()
 	}
+}
+
+// areEnough says that the requests that wait are worth an insert now. The caller holds the lock.
+func (g *groupAccept) areEnough() bool {
+	if g.inserting > 0 {
+		return len(g.waiting) >= restFull
+	}
+	return len(g.waiting) >= restEnough
 }
 
 // take waits for requests and takes up to BatchMax for an insert, which is under way until ended. It returns nil when the group is

@@ -44,26 +44,23 @@ func (r *resting) takes(t *testing.T, want int) {
 	}
 }
 
-func TestAcceptorRestsUntilADozenWaitWhenNoInsertIsUnderWay(t *testing.T) {
+func TestAcceptorRestsUntilEnoughWait(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		r := newResting(0)
-		r.arrive(restEnough - 1)
-		r.takes(t, 0)
-		r.arrive(1)
-		r.takes(t, restEnough)
-	})
-}
-
-func TestAcceptorRestsUntilItsInsertIsFullWhileAnotherIsUnderWay(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		r := newResting(1)
-		r.arrive(restFull - 1)
-		r.takes(t, 0)
-		r.arrive(1)
-		r.takes(t, restFull)
-	})
+	for name, rest := range map[string]struct{ inserting, enough int }{
+		"no insert is under way":      {inserting: 0, enough: restEnough},
+		"another insert is under way": {inserting: 1, enough: restFull},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newResting(rest.inserting)
+				r.arrive(rest.enough - 1)
+				r.takes(t, 0)
+				r.arrive(1)
+				r.takes(t, rest.enough)
+			})
+		})
+	}
 }
 
 func TestAcceptorThatRestsBeginsWhenTheOtherInsertEnds(t *testing.T) {
