@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/internal/clock"
+	"github.com/settled-dev/settled/internal/socket"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -70,6 +72,9 @@ func ServersDefault() map[tasks.Queue]int {
 	return map[tasks.Queue]int{tasks.Critical: 1, tasks.Refunds: 4, tasks.Sweeps: 1, tasks.Low: 1}
 }
 
+// dialTimeout is go-redis's own, which it does not set for a dialer that is given.
+const dialTimeout = 5 * time.Second
+
 // RedisOptions reads a Redis URL, and sets what its text leaves open to what a worker with these servers needs; nil means
 // ServersDefault. The pool holds a connection for each server, because an idle one blocks its own, and twenty for the rest. Nothing is
 // retried inside the client: a dequeue that is repeated after its reply was lost would take a second task and leave the first one
@@ -93,6 +98,8 @@ func RedisOptions(url string, servers map[tasks.Queue]int) (*redis.Options, erro
 		options.MaxRetries = -1
 	}
 	options.DialerRetries = 1
+	options.DialTimeout = cmp.Or(options.DialTimeout, dialTimeout)
+	options.Dialer = socket.Dialing(options.NewDialer())
 	return options, nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/settled-dev/settled/internal/rules"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
+	"github.com/settled-dev/settled/worker"
 )
 
 // environment is a run's own database and queues on the servers that it was given.
@@ -62,9 +63,9 @@ func (e *environment) open(ctx context.Context, databaseURL, redisURL string) (e
 	if e.ownerPool, err = postgres.OpenOwner(ctx, target.String(), postgres.MaxConns(4)); err != nil {
 		return err
 	}
-	options, err := redis.ParseURL(redisURL)
+	options, err := worker.RedisOptions(redisURL, nil)
 	if err != nil {
-		return fmt.Errorf("read REDIS_URL: %w", err)
+		return err
 	}
 	options.PoolSize = 64
 	e.redis = redis.NewClient(options)

@@ -18,6 +18,7 @@ import (
 	"github.com/settled-dev/settled/intake"
 	"github.com/settled-dev/settled/intake/access"
 	"github.com/settled-dev/settled/internal/express"
+	"github.com/settled-dev/settled/internal/socket"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -90,6 +91,7 @@ func (d *door) dial(ctx context.Context) (*caller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("call the API: %w", err)
 	}
+	conn = socket.Wrap(conn)
 	return &caller{conn: conn, answers: bufio.NewReader(conn)}, nil
 }
 

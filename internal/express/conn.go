@@ -11,6 +11,8 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"time"
+
+	"github.com/settled-dev/settled/internal/socket"
 )
 
 // wholeWithin is how long the rest of a call may take that has begun to arrive. Then it is net/http's, which has more patience.
@@ -26,9 +28,10 @@ const (
 // conn is a connection on which usual calls came and no others.
 type conn struct {
 	net.Conn
-	server  *Server
-	handing *handing
-	state   atomic.Int32
+	accepted net.Conn // as net/http wants it
+	server   *Server
+	handing  *handing
+	state    atomic.Int32
 
 	came    []byte // and is not answered yet; up to callBytesMax
 	call    call
@@ -45,7 +48,7 @@ func newConn(ctx context.Context, s *Server, accepted net.Conn, handing *handing
 	ctx = context.WithValue(ctx, http.LocalAddrContextKey, accepted.LocalAddr())
 	common := &http.Request{Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		RemoteAddr: accepted.RemoteAddr().String()}
-	return &conn{Conn: accepted, server: s, handing: handing, came: make([]byte, 0, callBytesMax), call: call{header: http.Header{}},
+	return &conn{Conn: socket.Wrap(accepted), accepted: accepted, server: s, handing: handing, came: make([]byte, 0, callBytesMax), call: call{header: http.Header{}},
 		common: common.WithContext(ctx), answer: answer{header: http.Header{}},
 		reading: deadline{tell: accepted.SetReadDeadline}, writing: deadline{tell: accepted.SetWriteDeadline}}
 }
@@ -153,7 +156,7 @@ func (c *conn) serveCall() bool {
 func (c *conn) handOver() bool {
 	_ = c.SetDeadline(time.Time{}) // net/http sets its own
 	select {
-	case c.handing.handed <- &handed{Conn: c.Conn, unread: c.came}:
+	case c.handing.handed <- &handed{Conn: c.accepted, unread: c.came}:
 		return true
 	case <-c.handing.closed:
 		return false

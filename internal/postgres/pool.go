@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/settled-dev/settled/internal/postgres/pgarray"
+	"github.com/settled-dev/settled/internal/socket"
 )
 
 // ServiceRole is the database role that every serving process acts as. Migrations create it.
@@ -156,6 +157,7 @@ func (s settings) apply(config *pgxpool.Config, url, role string) {
 			setDefault()
 		}
 	}
+	config.ConnConfig.DialFunc = pgconn.DialFunc(socket.Dialing(socket.Dial(config.ConnConfig.DialFunc)))
 	if s.applicationName == "" {
 		s.applicationName = applicationNameDefault
 	} else {
