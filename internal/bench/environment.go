@@ -42,6 +42,31 @@ func openEnvironment(ctx context.Context, databaseURL, redisURL string, books in
 	return e, nil
 }
 
+// withoutAutovacuumSQL makes the statements that keep autovacuum from the run's tables: it would take half a core for as long as a round
+// lasts, in one round and not in the next. settleTables does its work between the rounds.
+const withoutAutovacuumSQL = `
+SELECT format('ALTER TABLE %s SET (autovacuum_enabled = off, toast.autovacuum_enabled = off)', oid::regclass)
+FROM pg_class
+WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace`
+
+// leaveVacuumingToTheRun applies them. It is called before anybody else uses the tables.
+func (e *environment) leaveVacuumingToTheRun(ctx context.Context) error {
+	rows, err := e.ownerPool.Query(ctx, withoutAutovacuumSQL)
+	if err != nil {
+		return fmt.Errorf("look for the run's tables: %w", err)
+	}
+	statements, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("look for the run's tables: %w", err)
+	}
+	for _, statement := range statements {
+		if _, err := e.ownerPool.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("keep autovacuum from a table: %w", err)
+		}
+	}
+	return nil
+}
+
 func (e *environment) open(ctx context.Context, databaseURL, redisURL string) (err error) {
 	if e.owner, err = postgres.OpenOwner(ctx, databaseURL, postgres.MaxConns(2)); err != nil {
 		return err
@@ -61,6 +86,9 @@ func (e *environment) open(ctx context.Context, databaseURL, redisURL string) (e
 		return err
 	}
 	if e.ownerPool, err = postgres.OpenOwner(ctx, target.String(), postgres.MaxConns(4)); err != nil {
+		return err
+	}
+	if err := e.leaveVacuumingToTheRun(ctx); err != nil {
 		return err
 	}
 	options, err := worker.RedisOptions(redisURL, nil)

@@ -51,16 +51,16 @@ func prepareOrders(ctx context.Context, e *environment, count int) (*orders, err
 	return &orders{count: count}, e.settleTables(ctx)
 }
 
-// settleTables gives the planner its figures and removes dead rows, as autovacuum would in time, so that a row does not pay for
-// what came before it.
+// settleTables removes dead rows and gives the planner its figures, as autovacuum would in time, and has everything written that is
+// still to be written, so that a row does not pay for what came before it.
 func (e *environment) settleTables(ctx context.Context) error {
-	if _, err := e.owner.Exec(ctx, "CHECKPOINT"); err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
-	}
 	for _, table := range []string{"pending", "accounts", "legs", "books", "requests", "outcomes", "transfers", "enrolments"} {
 		if _, err := e.ownerPool.Exec(ctx, "VACUUM (ANALYZE) "+table); err != nil {
 			return fmt.Errorf("vacuum %s: %w", table, err)
 		}
+	}
+	if _, err := e.owner.Exec(ctx, "CHECKPOINT"); err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
 	}
 	return nil
 }
