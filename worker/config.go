@@ -28,7 +28,7 @@ type Config struct {
 	Client *tasks.Client
 	// Pool is the ledger's database; readiness and the policy are asked of it. Required.
 	Pool *pgxpool.Pool
-	// Redis carries the queues; RedisOptions says how to open it. Required.
+	// Redis carries the queues; RedisOptions and OpenRedis open it. Required.
 	Redis redis.UniversalClient
 	// Refunders are the channels that refunds are paid through. A refund through another one waits for a worker that has it.
 	Refunders map[tasks.Source]channel.Refunder
@@ -72,9 +72,6 @@ func ServersDefault() map[tasks.Queue]int {
 	return map[tasks.Queue]int{tasks.Critical: 1, tasks.Refunds: 4, tasks.Sweeps: 1, tasks.Low: 1}
 }
 
-// dialTimeout is go-redis's own, which it does not set for a dialer that is given.
-const dialTimeout = 5 * time.Second
-
 // RedisOptions reads a Redis URL, and sets what its text leaves open to what a worker with these servers needs; nil means
 // ServersDefault. The pool holds a connection for each server, because an idle one blocks its own, and twenty for the rest. Nothing is
 // retried inside the client: a dequeue that is repeated after its reply was lost would take a second task and leave the first one
@@ -98,9 +95,21 @@ func RedisOptions(url string, servers map[tasks.Queue]int) (*redis.Options, erro
 		options.MaxRetries = -1
 	}
 	options.DialerRetries = 1
-	options.DialTimeout = cmp.Or(options.DialTimeout, dialTimeout)
-	options.Dialer = socket.Dialing(options.NewDialer())
 	return options, nil
+}
+
+// dialTimeout is go-redis's own, which it does not set for a dialer that is given.
+const dialTimeout = 5 * time.Second
+
+// OpenRedis is redis.NewClient, with connections that cost Go's scheduler less. The caller closes the client.
+func OpenRedis(options *redis.Options) *redis.Client {
+	own := *options // a dialer reads them whenever it dials
+	own.DialTimeout = cmp.Or(own.DialTimeout, dialTimeout)
+	if own.Dialer == nil {
+		own.Dialer = own.NewDialer()
+	}
+	own.Dialer = socket.Dialing(own.Dialer)
+	return redis.NewClient(&own)
 }
 
 // ConfigError refuses a configuration for one of its fields.

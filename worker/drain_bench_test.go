@@ -34,7 +34,7 @@ func benchmarkDrain(b *testing.B, combined, grouped bool) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	client := redis.NewClient(options)
+	client := OpenRedis(options)
 	b.Cleanup(func() { _ = client.Close() })
 	m := newMetrics(nil)
 	var inner redis.UniversalClient = client

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/settled-dev/settled/internal/devstack"
 	"github.com/settled-dev/settled/internal/devstack/redistest"
@@ -81,7 +80,7 @@ func TestFailoverToAReplicaWithoutTheRingsLosesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			options.Dialer = led.dial
-			client := redis.NewClient(options)
+			client := OpenRedis(options)
 			t.Cleanup(func() { _ = client.Close() })
 			s := newStack(t, withRings(1), func(s *stackSettings) { s.redis, s.client.RingAfter = client, c.ringAfter })
 			w := s.startWorker(t, func(c *Config) { c.Concurrency = 4 })

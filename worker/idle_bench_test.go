@@ -33,7 +33,7 @@ func benchmarkIdle(b *testing.B, waits bool, interval time.Duration) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	client := redis.NewClient(options)
+	client := OpenRedis(options)
 	b.Cleanup(func() { _ = client.Close() })
 	var inner redis.UniversalClient = client
 	if waits {

@@ -110,7 +110,7 @@ func openRedis(t *testing.T, server *devstack.Redis) *redis.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := redis.NewClient(options)
+	client := OpenRedis(options)
 	t.Cleanup(func() { _ = client.Close() })
 	return client
 }

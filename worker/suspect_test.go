@@ -63,7 +63,7 @@ func serveUntilKilled(ctx context.Context, databaseURL, redisURL string) error {
 	if err != nil {
 		return err
 	}
-	w, err := New(ctx, Config{Ledger: books, Client: client, Pool: pool, Redis: redis.NewClient(options), StartsMax: deadlyStartsMax,
+	w, err := New(ctx, Config{Ledger: books, Client: client, Pool: pool, Redis: OpenRedis(options), StartsMax: deadlyStartsMax,
 		Servers: map[tasks.Queue]int{tasks.Low: 1}, Concurrency: 4, RelayInterval: 20 * time.Millisecond})
 	if err != nil {
 		return err

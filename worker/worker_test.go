@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"testing"
 	"time"
 
 	"github.com/hibiken/asynq"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/settled-dev/settled/tasks"
 )
@@ -170,6 +172,25 @@ func TestDefaultsAreExplicitForAsynq(t *testing.T) {
 	}
 	if options, err := RedisOptions("redis://localhost", nil); err != nil || options.PoolSize != 27 || options.MaxRetries != -1 {
 		t.Errorf("redis is opened with %+v, %v", options, err)
+	}
+}
+
+func TestRedisIsOpenedWithWhatItsOptionsSayThen(t *testing.T) {
+	t.Parallel()
+	refused := errors.New("no way there")
+	options := &redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, DialerRetries: 1,
+		Dialer: func(context.Context, string, string) (net.Conn, error) { return nil, refused }}
+	client := OpenRedis(options)
+	defer func() { _ = client.Close() }()
+	options.Dialer = nil
+	if err := client.Ping(t.Context()).Err(); !errors.Is(err, refused) {
+		t.Errorf("the dialer that was given said %v", err)
+	}
+	if got := OpenRedis(options).Options(); got.DialTimeout != 5*time.Second || got.Dialer == nil {
+		t.Errorf("opened with %+v", got)
+	}
+	if options.DialTimeout != 0 || options.Dialer != nil {
+		t.Errorf("the caller's options are changed: %+v", options)
 	}
 }
 

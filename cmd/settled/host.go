@@ -93,7 +93,7 @@ func (p *Program) openHost(ctx context.Context, name string, to connection, flag
 	if err != nil {
 		return nil, err
 	}
-	h.redis = redis.NewClient(options)
+	h.redis = worker.OpenRedis(options)
 	h.onClose(func() {
 		if err := h.redis.Close(); err != nil {
 			logger.Warn("close redis", slog.Any("error", err))

@@ -96,7 +96,7 @@ func (e *environment) open(ctx context.Context, databaseURL, redisURL string) (e
 		return err
 	}
 	options.PoolSize = 64
-	e.redis = redis.NewClient(options)
+	e.redis = worker.OpenRedis(options)
 	e.doorbell = tasks.NewDoorbell(e.redis)
 	if e.client, err = tasks.NewClient(ctx, e.pool, nil, tasks.ClientConfig{Producer: producerName, RingAfter: time.Hour}); err != nil {
 		return err

@@ -1,4 +1,4 @@
-//go:build !race && !msan && !asan
+//go:build (amd64 || arm64) && !race && !msan && !asan
 
 package socket
 
@@ -117,7 +117,7 @@ func (t *transfer) of(bytes []byte, raw func(func(fd uintptr) bool) error) (int,
 // read takes what is there.
 func (t *transfer) read(fd uintptr) bool {
 	for {
-		n, errno := call(syscall.SYS_READ, fd, t.bytes)
+		n, errno := call(syscall.SYS_RECVFROM, fd, t.bytes)
 		switch errno {
 		case syscall.EINTR:
 			continue
@@ -132,24 +132,25 @@ func (t *transfer) read(fd uintptr) bool {
 // write gives everything, in as many calls as there is room for.
 func (t *transfer) write(fd uintptr) bool {
 	for t.n < len(t.bytes) {
-		n, errno := call(syscall.SYS_WRITE, fd, t.bytes[t.n:])
-		switch errno {
-		case 0:
-			t.n += n
-		case syscall.EINTR:
-		case syscall.EAGAIN:
+		n, errno := call(syscall.SYS_SENDTO, fd, t.bytes[t.n:])
+		switch {
+		case errno == syscall.EINTR:
+		case errno == syscall.EAGAIN, errno == 0 && n == 0:
 			return false
-		default:
+		case errno != 0:
 			t.errno = errno
 			return true
 		}
+		t.n += n
 	}
 	return true
 }
 
-// call is a system call that the scheduler is not told of: the descriptor is one of net's, and does not block.
+// call is a system call that the scheduler is not told of. It does not wait, whatever the descriptor's own mode is: nobody could take the
+// processor from a thread that does.
 func call(number, fd uintptr, p []byte) (int, syscall.Errno) {
-	n, _, errno := syscall.RawSyscall(number, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+	const flags = syscall.MSG_DONTWAIT | syscall.MSG_NOSIGNAL
+	n, _, errno := syscall.RawSyscall6(number, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), flags, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}

@@ -1,4 +1,4 @@
-//go:build !race && !msan && !asan
+//go:build (amd64 || arm64) && !race && !msan && !asan
 
 package socket_test
 
@@ -59,5 +59,20 @@ func TestReadingAndWritingLeaveNoGarbage(t *testing.T) {
 		}
 	}); n != 0 {
 		t.Errorf("a message costs %v allocations", n)
+	}
+}
+
+func TestOneReadTakesNoMoreThanAPiece(t *testing.T) {
+	t.Parallel()
+	client, server := pair(t, "unix")
+	const sent = 128 << 10 // there is room for as much
+	if err := client.(*net.UnixConn).SetWriteBuffer(2 * sent); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Write(make([]byte, sent)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := socket.Wrap(server).Read(make([]byte, sent)); n != 64<<10 || err != nil {
+		t.Errorf("read %d bytes: %v", n, err)
 	}
 }

@@ -16,5 +16,6 @@
 //
 // # Failures
 //
-// There are none of its own. What it does not know, such as TLS, or a system that is not Linux, it leaves as it is.
+// There are none of its own. What it does not know, such as TLS, or a system that is not Linux, it leaves
+// as it is.
 package socket

@@ -1,6 +1,7 @@
 package socket_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -17,6 +18,7 @@ import (
 
 	"golang.org/x/net/nettest"
 
+	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/internal/socket"
 )
 
@@ -87,16 +89,17 @@ func TestMessageArrivesWholeHoweverLongItIsAndHoweverLittleRoomThereIs(t *testin
 
 func TestWhatManyWriteAtOnceIsNotMixed(t *testing.T) {
 	t.Parallel()
-	const writers, each, size = 8, 20, 40 << 10
+	const each = 20
+	sizes := map[byte]int{'a': 100, 'b': 40 << 10, 'c': 64 << 10, 'd': 100 << 10, 'e': 200 << 10}
 	client, server := pair(t, "unix")
 	if err := client.(*net.UnixConn).SetWriteBuffer(4 << 10); err != nil {
 		t.Fatal(err)
 	}
 	wrapped := socket.Wrap(client)
 	var writing sync.WaitGroup
-	for w := range writers {
+	for letter, size := range sizes {
 		writing.Go(func() {
-			message := bytes.Repeat([]byte{byte('a' + w)}, size)
+			message := bytes.Repeat([]byte{letter}, size)
 			for range each {
 				if _, err := wrapped.Write(message); err != nil {
 					t.Error(err)
@@ -104,9 +107,13 @@ func TestWhatManyWriteAtOnceIsNotMixed(t *testing.T) {
 			}
 		})
 	}
-	reading := socket.Wrap(server)
-	message := make([]byte, size)
-	for range writers * each {
+	reading := bufio.NewReader(socket.Wrap(server))
+	for range each * len(sizes) {
+		first, err := reading.Peek(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		message := make([]byte, sizes[first[0]])
 		if _, err := io.ReadFull(reading, message); err != nil {
 			t.Fatal(err)
 		}
@@ -192,22 +199,20 @@ func TestFailuresAreWordedAsNetWordsThem(t *testing.T) {
 	}
 }
 
-func TestCloseEndsWhoWaits(t *testing.T) {
+func TestWriteThatIsTooLateTellsHowMuchItGave(t *testing.T) {
 	t.Parallel()
-	conn, _ := pair(t, "tcp")
-	wrapped := socket.Wrap(conn)
-	ended := make(chan error, 2)
-	for range cap(ended) {
-		go func() {
-			_, err := wrapped.Read(make([]byte, 1))
-			ended <- err
-		}()
+	client, server := pair(t, "unix")
+	if err := errors.Join(client.(*net.UnixConn).SetWriteBuffer(4<<10), client.SetDeadline(clock.System.Now().Add(50*time.Millisecond))); err != nil {
+		t.Fatal(err)
 	}
-	_ = wrapped.Close()
-	for range cap(ended) {
-		if err := <-ended; !errors.Is(err, net.ErrClosed) {
-			t.Errorf("a reader was told %v", err)
-		}
+	const size = 60 << 10 // there is no room for as much
+	n, err := socket.Wrap(client).Write(make([]byte, size))
+	if n == 0 || n == size || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("wrote %d: %v", n, err)
+	}
+	_ = client.Close()
+	if came, err := io.ReadAll(server); len(came) != n || err != nil {
+		t.Errorf("%d bytes came of %d: %v", len(came), n, err)
 	}
 }
 
