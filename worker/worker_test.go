@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -11,8 +12,8 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"github.com/redis/go-redis/v9"
 
+	"github.com/settled-dev/settled/internal/devstack/redistest"
 	"github.com/settled-dev/settled/tasks"
 )
 
@@ -177,20 +178,33 @@ func TestDefaultsAreExplicitForAsynq(t *testing.T) {
 
 func TestRedisIsOpenedWithWhatItsOptionsSayThen(t *testing.T) {
 	t.Parallel()
-	refused := errors.New("no way there")
-	options := &redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, DialerRetries: 1,
-		Dialer: func(context.Context, string, string) (net.Conn, error) { return nil, refused }}
+	options, err := RedisOptions(redistest.New(t).URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	client := OpenRedis(options)
 	defer func() { _ = client.Close() }()
-	options.Dialer = nil
-	if err := client.Ping(t.Context()).Err(); !errors.Is(err, refused) {
-		t.Errorf("the dialer that was given said %v", err)
-	}
-	if got := OpenRedis(options).Options(); got.DialTimeout != 5*time.Second || got.Dialer == nil {
-		t.Errorf("opened with %+v", got)
+	if got := client.Options().DialTimeout; got != 5*time.Second {
+		t.Errorf("a dial may take %s", got)
 	}
 	if options.DialTimeout != 0 || options.Dialer != nil {
 		t.Errorf("the caller's options are changed: %+v", options)
+	}
+	options.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS13}
+	if err := client.Ping(t.Context()).Err(); err != nil {
+		t.Errorf("what the options say afterwards: %v", err)
+	}
+	encrypted := OpenRedis(options)
+	defer func() { _ = encrypted.Close() }()
+	if err := encrypted.Ping(t.Context()).Err(); err == nil {
+		t.Error("a Redis that speaks plainly answers a client that encrypts")
+	}
+	refused := errors.New("no way there")
+	options.Dialer = func(context.Context, string, string) (net.Conn, error) { return nil, refused }
+	nowhere := OpenRedis(options)
+	defer func() { _ = nowhere.Close() }()
+	if err := nowhere.Ping(t.Context()).Err(); !errors.Is(err, refused) {
+		t.Errorf("the dialer that was given said %v", err)
 	}
 }
 

@@ -93,7 +93,7 @@ func (e *environment) open(ctx context.Context, databaseURL, redisURL string) (e
 	}
 	options, err := worker.RedisOptions(redisURL, nil)
 	if err != nil {
-		return err
+		return fmt.Errorf("read REDIS_URL: %w", err)
 	}
 	options.PoolSize = 64
 	e.redis = worker.OpenRedis(options)

@@ -48,7 +48,8 @@ func newConn(ctx context.Context, s *Server, accepted net.Conn, handing *handing
 	ctx = context.WithValue(ctx, http.LocalAddrContextKey, accepted.LocalAddr())
 	common := &http.Request{Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		RemoteAddr: accepted.RemoteAddr().String()}
-	return &conn{Conn: socket.Wrap(accepted), accepted: accepted, server: s, handing: handing, came: make([]byte, 0, callBytesMax), call: call{header: http.Header{}},
+	return &conn{Conn: socket.Wrap(accepted), accepted: accepted, server: s, handing: handing,
+		came: make([]byte, 0, callBytesMax), call: call{header: http.Header{}},
 		common: common.WithContext(ctx), answer: answer{header: http.Header{}},
 		reading: deadline{tell: accepted.SetReadDeadline}, writing: deadline{tell: accepted.SetWriteDeadline}}
 }

@@ -157,7 +157,7 @@ func (s settings) apply(config *pgxpool.Config, url, role string) {
 			setDefault()
 		}
 	}
-	config.ConnConfig.DialFunc = pgconn.DialFunc(socket.Dialing(socket.Dial(config.ConnConfig.DialFunc)))
+	config.ConnConfig.DialFunc = socket.Dialing(config.ConnConfig.DialFunc)
 	if s.applicationName == "" {
 		s.applicationName = applicationNameDefault
 	} else {

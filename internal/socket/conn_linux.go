@@ -29,9 +29,10 @@ type stream interface {
 	syscall.Conn
 }
 
-// Wrap returns a connection that is read and written without announcing it to the scheduler, over the given one, which nobody else may then
-// read or write. Only TCP and Unix streams of the net package are wrapped; anything else is returned as it is. Any number of goroutines may use
-// it at once. It does not have what is special to its type, such as CloseWrite: whoever needs that keeps it.
+// Wrap returns a connection that is read and written without announcing it to the scheduler, over the given one, which nobody else may
+// then read or write. Only TCP and Unix streams of the net package are wrapped; anything else is returned as it is. Any number of
+// goroutines may use it at once. It does not have what is special to the type of the given one, such as CloseWrite: whoever needs that
+// keeps the given one.
 func Wrap(given net.Conn) net.Conn {
 	var s stream
 	switch c := given.(type) {

@@ -16,6 +16,6 @@
 //
 // # Failures
 //
-// There are none of its own. What it does not know, such as TLS, or a system that is not Linux, it leaves
-// as it is.
+// There are none of its own. A connection that it does not know, such as TLS, it leaves as it is; on systems and processors other than
+// Linux on amd64 and arm64, and under sanitizers, any connection.
 package socket
