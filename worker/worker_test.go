@@ -194,6 +194,7 @@ func TestRedisIsOpenedWithWhatItsOptionsSayThen(t *testing.T) {
 	if err := client.Ping(t.Context()).Err(); err != nil {
 		t.Errorf("what the options say afterwards: %v", err)
 	}
+	options.DialTimeout = 100 * time.Millisecond // Redis waits for the end of what it takes for a command
 	encrypted := OpenRedis(options)
 	defer func() { _ = encrypted.Close() }()
 	if err := encrypted.Ping(t.Context()).Err(); err == nil {

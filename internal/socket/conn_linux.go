@@ -72,7 +72,7 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // Write implements net.Conn.
 func (c *conn) Write(p []byte) (int, error) {
-	if len(p) == 0 || len(p) > pieceMax {
+	if len(p) > pieceMax {
 		return c.stream.Write(p)
 	}
 	n, err := c.writing.of(p, c.raw.Write)
