@@ -91,7 +91,7 @@ func (r *run) acceptRound(ctx context.Context, e *environment, way *acceptance) 
 			return err
 		}
 	}
-	if err := r.round(ctx, e, way.row, way.measure); err != nil {
+	if err := r.round(e, way.row, way.measure); err != nil {
 		return err
 	}
 	if err := settlePending(ctx, e); err != nil {
@@ -108,7 +108,7 @@ func measureAccept(ctx context.Context, e *environment, o *orders, n int) (int, 
 		return 0, 0, err
 	}
 	payloads := o.refunds(n)
-	took, err := timed(func() error {
+	took, err := e.measured(ctx, func() error {
 		return inParallel(producers, len(payloads), func(_, i int) error {
 			receipt, err := client.Enqueue(ctx, payloads[i])
 			if err == nil && receipt.Status != tasks.Accepted {
@@ -144,7 +144,7 @@ func measureRawAccept(ctx context.Context, e *environment, o *orders, n int) (in
 		tasks.SortRequests(requests)
 		batches = append(batches, tasks.AcceptArgs(requests, time.Hour))
 	}
-	took, err := timed(func() error {
+	took, err := e.measured(ctx, func() error {
 		return inParallel(rawAcceptors, len(batches), func(_, i int) error {
 			_, err := e.pool.Exec(ctx, tasks.AcceptSQL, batches[i]...)
 			return err

@@ -160,7 +160,12 @@ func measureHTTPAccept(ctx context.Context, e *environment, o *orders, n int, wa
 	if err != nil {
 		return 0, 0, err
 	}
-	calls, err := d.refundCalls(o.refunds(n))
+	held, err := newOutside(n * refundCallMax)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer held.free()
+	calls, err := d.refundCalls(held, o.refunds(n))
 	if err != nil {
 		return 0, 0, err
 	}
@@ -172,7 +177,7 @@ func measureHTTPAccept(ctx context.Context, e *environment, o *orders, n int, wa
 		defer func() { _ = callers[g].conn.Close() }() // every answer was read
 	}
 	each := make([]time.Duration, len(calls))
-	took, err := timed(func() error {
+	took, err := e.measured(ctx, func() error {
 		return inParallel(producers, len(calls), func(g, i int) (err error) {
 			each[i], err = timed(func() error {
 				_, err := callers[g].do(calls[i], "202")
@@ -185,14 +190,20 @@ func measureHTTPAccept(ctx context.Context, e *environment, o *orders, n int, wa
 	return len(calls), took, errors.Join(err, d.close(ctx))
 }
 
-func (d *door) refundCalls(payloads []tasks.Payload) ([][]byte, error) {
+// refundCallMax is the room of one call with a refund, in bytes; it takes half of it.
+const refundCallMax = 1024
+
+// refundCalls makes the calls in memory of the producers.
+func (d *door) refundCalls(held *outside, payloads []tasks.Payload) ([][]byte, error) {
 	calls := make([][]byte, len(payloads))
 	for i, payload := range payloads {
 		body, err := json.Marshal(payload)
 		if err != nil {
 			return nil, fmt.Errorf("encode a refund: %w", err)
 		}
-		calls[i] = d.call("/v1/requests/"+string(tasks.RefundApply), "application/json", body)
+		if calls[i], err = held.keep(d.call("/v1/requests/"+string(tasks.RefundApply), "application/json", body)); err != nil {
+			return nil, err
+		}
 	}
 	return calls, nil
 }
@@ -215,7 +226,7 @@ func measureHTTPBulk(ctx context.Context, e *environment, o *orders, n int) (int
 	}
 	defer func() { _ = c.conn.Close() }() // its answer was read
 	var text []byte
-	took, err := timed(func() (err error) {
+	took, err := e.measured(ctx, func() (err error) {
 		text, err = c.do(call, "200")
 		return err
 	})

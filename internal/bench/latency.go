@@ -55,7 +55,7 @@ func measureLatency(ctx context.Context, e *environment, o *orders, perSecond in
 	if err != nil {
 		return l, err
 	}
-	l.took, err = timed(func() error {
+	l.took, err = e.measured(ctx, func() error {
 		if err := arrive(ctx, s.client, payloads, perSecond); err != nil {
 			return err
 		}

@@ -50,7 +50,7 @@ func (r *run) notices(ctx context.Context) error {
 				if err != nil {
 					return err
 				}
-				if err := r.round(ctx, e, m.row, func() (int, time.Duration, error) { return c.measure(ctx, paid, m.take) }); err != nil {
+				if err := r.round(e, m.row, func() (int, time.Duration, error) { return c.measure(ctx, paid, m.take) }); err != nil {
 					return err
 				}
 				if err := settlePending(ctx, e); err != nil {
@@ -155,7 +155,7 @@ func (c *cashDesk) measure(ctx context.Context, paid []paidOrder, take func(cont
 	if err != nil {
 		return 0, 0, err
 	}
-	took, err := timed(func() error { return take(ctx, client, paid) })
+	took, err := c.env.measured(ctx, func() error { return take(ctx, client, paid) })
 	client.Close()
 	return len(paid), took, err
 }

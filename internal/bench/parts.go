@@ -61,13 +61,13 @@ func (r *run) refundSingle(ctx context.Context, e *environment, o *orders, t *ty
 		Work: "a task a refund: request read, order and balances decided, outcome, transfer, leg and balances written"}
 	for round := range r.Rounds {
 		r.say("round %d", round+1)
-		if err := r.round(ctx, e, empty, func() (int, time.Duration, error) {
-			took, err := drainTasks(ctx, e.redis, n, func(context.Context, int) error { return nil })
+		if err := r.round(e, empty, func() (int, time.Duration, error) {
+			took, err := drainTasks(ctx, e, n, func(context.Context, int) error { return nil })
 			return n, took, err
 		}); err != nil {
 			return nil, err
 		}
-		if err := r.round(ctx, e, hand, func() (int, time.Duration, error) { return t.measure(ctx, r.size(2000)) }); err != nil {
+		if err := r.round(e, hand, func() (int, time.Duration, error) { return t.measure(ctx, r.size(2000)) }); err != nil {
 			return nil, err
 		}
 		if err := r.drainRound(ctx, e, o, single, n, 1); err != nil {
@@ -87,7 +87,7 @@ func (r *run) drainRound(ctx context.Context, e *environment, o *orders, row *Ro
 	if err != nil {
 		return err
 	}
-	return r.round(ctx, e, row, func() (int, time.Duration, error) {
+	return r.round(e, row, func() (int, time.Duration, error) {
 		took, batch, err := drain(ctx, e, bells, ringSize)
 		row.Note = fmt.Sprintf("%.0f requests in a batch", batch)
 		return len(bells), took, err
@@ -107,8 +107,8 @@ func (r *run) refundBulk(ctx context.Context, e *environment, o *orders) error {
 		if err != nil {
 			return err
 		}
-		if err := r.round(ctx, e, raw, func() (int, time.Duration, error) {
-			took, err := timed(write)
+		if err := r.round(e, raw, func() (int, time.Duration, error) {
+			took, err := e.measured(ctx, write)
 			return len(bells), took, err
 		}); err != nil {
 			return err
@@ -134,7 +134,7 @@ func (r *run) latency(ctx context.Context, e *environment, o *orders, single *Ro
 		if err := e.settleTables(ctx); err != nil {
 			return err
 		}
-		err := r.round(ctx, e, row, func() (int, time.Duration, error) {
+		err := r.round(e, row, func() (int, time.Duration, error) {
 			l, err := measureLatency(ctx, e, o, rate)
 			p50, p99 = append(p50, milliseconds(l.p50)), append(p99, milliseconds(l.p99))
 			commits, batches = append(commits, milliseconds(l.bareCommitP99)), append(batches, l.batch)
@@ -177,7 +177,7 @@ func (r *run) sweep(ctx context.Context) error {
 				if err := u.lowerKeep(ctx); err != nil {
 					return err
 				}
-				if err := r.round(ctx, e, m.row, m.measure); err != nil {
+				if err := r.round(e, m.row, m.measure); err != nil {
 					return err
 				}
 			}
@@ -199,8 +199,9 @@ func (u *sweepUsers) measureSweep(ctx context.Context, row *Row) (int, time.Dura
 	if err != nil {
 		return 0, 0, err
 	}
-	memory := watchMemory()
-	took, err := timed(func() error {
+	var memory func() (early, late float64)
+	took, err := e.measured(ctx, func() error {
+		memory = watchMemory()
 		if _, err := s.client.Enqueue(ctx, &tasks.Sweep{ProductID: sweepProduct, BusinessDate: date}); err != nil {
 			return err
 		}

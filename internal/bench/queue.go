@@ -8,7 +8,6 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/ledger"
@@ -132,7 +131,7 @@ func drain(ctx context.Context, e *environment, bells []tasks.Bell, ringSize int
 		}
 	}
 	var s *system
-	took, err = timed(func() (err error) {
+	took, err = e.measured(ctx, func() (err error) {
 		if s, err = startSystem(ctx, e, bells[0].Kind.Queue()); err != nil {
 			return err
 		}
@@ -148,7 +147,8 @@ func drain(ctx context.Context, e *environment, bells []tasks.Bell, ringSize int
 }
 
 // drainTasks puts n tasks into a queue and measures plain asynq servers with a handler until it has seen all.
-func drainTasks(ctx context.Context, client redis.UniversalClient, n int, handle func(ctx context.Context, i int) error) (time.Duration, error) {
+func drainTasks(ctx context.Context, e *environment, n int, handle func(ctx context.Context, i int) error) (time.Duration, error) {
+	client := e.redis
 	if err := client.FlushDB(ctx).Err(); err != nil {
 		return 0, fmt.Errorf("empty redis: %w", err)
 	}
@@ -173,7 +173,7 @@ func drainTasks(ctx context.Context, client redis.UniversalClient, n int, handle
 		return err
 	})
 	var started []*asynq.Server
-	took, err := timed(func() error {
+	took, err := e.measured(ctx, func() error {
 		for range servers {
 			server := asynq.NewServerFromRedisClient(client, asynq.Config{Concurrency: concurrency, Queues: map[string]int{"bench": 1},
 				TaskCheckInterval: 10 * time.Millisecond, LogLevel: asynq.FatalLevel, ShutdownTimeout: time.Second})

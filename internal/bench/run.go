@@ -94,14 +94,12 @@ func (r *run) inEnvironment(ctx context.Context, part func(*environment) error) 
 }
 
 // round measures one round of a row.
-func (r *run) round(ctx context.Context, e *environment, row *Row, measure func() (int, time.Duration, error)) error {
-	runtime.GC() // what earlier rows left behind is theirs
-	before := e.cpu.read(ctx)
+func (r *run) round(e *environment, row *Row, measure func() (int, time.Duration, error)) error {
 	items, took, err := measure()
 	if err != nil {
 		return fmt.Errorf("measure %s: %w", row.Name, err)
 	}
-	s := sample{items: items, took: took, cpu: e.cpu.read(ctx).sub(before)}
+	s := sample{items: items, took: took, cpu: e.spent}
 	row.rounds = append(row.rounds, s)
 	r.say("  %-14s %9.0f per second", row.Name, s.perSecond())
 	return nil

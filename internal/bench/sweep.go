@@ -66,7 +66,7 @@ SELECT count(*), coalesce(max(user_id), '') FROM chunk`
 func (u *sweepUsers) measureSetSweep(ctx context.Context, chunk int) (int, time.Duration, error) {
 	date := u.night()
 	swept := make([]int, u.env.books)
-	took, err := timed(func() error {
+	took, err := u.env.measured(ctx, func() error {
 		errs := make([]error, u.env.books)
 		var books sync.WaitGroup
 		for book := range u.env.books {

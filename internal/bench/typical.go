@@ -63,7 +63,7 @@ func (t *typical) measure(ctx context.Context, n int) (int, time.Duration, error
 	t.round++
 	round := t.round
 	n = min(n, t.count)
-	took, err := drainTasks(ctx, t.env.redis, n, func(ctx context.Context, i int) error { return t.refund(ctx, round, i) })
+	took, err := drainTasks(ctx, t.env, n, func(ctx context.Context, i int) error { return t.refund(ctx, round, i) })
 	return n, took, err
 }
 
