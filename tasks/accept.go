@@ -20,9 +20,8 @@ import (
 const AcceptSQL = `
 WITH accepted AS (
     INSERT INTO requests (book, id, kind, key, payload, producer, occurred_at, business_date)
-    SELECT book, id, kind, key, payload::json, producer, occurred_at, business_date
-    FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::date[])
-        AS asked (book, id, kind, key, payload, producer, occurred_at, business_date)
+    SELECT unnest($1::smallint[]), unnest($2::uuid[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[])::json,
+           unnest($6::text[]), unnest($7::timestamptz[]), unnest($8::date[])
     ON CONFLICT ON CONSTRAINT request_key_is_unique_within_its_kind DO NOTHING
     RETURNING book, id, kind, accepted_at
 )
