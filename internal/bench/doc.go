@@ -2,7 +2,8 @@
 //
 // All rows run on the same servers in one run, in turn, for several rounds; a row's figure is the median of its rounds, and its
 // ratio to a comparator the median of the rounds' ratios, so that a machine whose speed drifts does not decide. Every row says which
-// work it did and what CPU each process took.
+// work it did and what CPU each process took, without what prepared it, in memory that this process held before: one that has run for a
+// while does.
 //
 // # Comparators
 //
