@@ -29,6 +29,9 @@ func growHeap() {
 	runtime.ReadMemStats(&heap)
 	// A collection on the way would count less memory as being in use, and the runtime would give the rest back while work is measured.
 	percent := debug.SetGCPercent(-1)
+	if percent < 0 {
+		return // GOGC=off: no collection comes, and no size is the one before it
+	}
 	for size := heap.HeapAlloc; size < heap.NextGC; size += piece {
 		touched = make([]byte, piece)
 		for at := 0; at < piece; at += page {
