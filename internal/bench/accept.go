@@ -27,7 +27,7 @@ func (r *run) acceptances(ctx context.Context, e *environment, o *orders) error 
 	n := r.size(acceptedRefunds)
 	raw := &acceptance{row: &Row{Name: "raw_accept",
 		Work: fmt.Sprintf("PostgreSQL alone: the same rows, %d at a time over %d connections", producers, rawAcceptors)},
-		measure: func() (int, time.Duration, error) { return measureRawAccept(ctx, e, o, n) }}
+		measure: func() (sample, error) { return measureRawAccept(ctx, e, o, n) }}
 	ways := []*acceptance{raw}
 	for _, way := range acceptancesOf(ctx, e, o, n) {
 		if r.wants(way.row.Name) {
@@ -56,7 +56,7 @@ func (r *run) acceptances(ctx context.Context, e *environment, o *orders) error 
 type acceptance struct {
 	row     *Row
 	before  func() error // each round, outside of what is measured; nil for nothing
-	measure func() (int, time.Duration, error)
+	measure func() (sample, error)
 	least   float64     // of raw_accept's rate
 	also    func() bool // what else must hold; nil for nothing
 }
@@ -73,14 +73,14 @@ func acceptancesOf(ctx context.Context, e *environment, o *orders, n int) []*acc
 	bulk := &Row{Name: "http-bulk", Target: ">= 0.6 raw_accept",
 		Work: fmt.Sprintf("HTTP API, one call with a list of %d refunds, answered after the last commit", min(n, intake.ListMax))}
 	return []*acceptance{
-		{row: client, least: 0.5, measure: func() (int, time.Duration, error) { return measureAccept(ctx, e, o, n) }},
-		{row: door, least: 0.4, before: func() error { return waited.commit(ctx, e) }, measure: func() (int, time.Duration, error) { return measureHTTPAccept(ctx, e, o, n, &waited) },
+		{row: client, least: 0.5, measure: func() (sample, error) { return measureAccept(ctx, e, o, n) }},
+		{row: door, least: 0.4, before: func() error { return waited.commit(ctx, e) }, measure: func() (sample, error) { return measureHTTPAccept(ctx, e, o, n, &waited) },
 			also: func() bool {
 				door.Note = fmt.Sprintf("p50 %.1f ms, p99 %.1f ms, which is %.0f times a bare commit's median", median(waited.p50),
 					median(waited.p99), median(waited.commits))
 				return median(waited.commits) < httpCommitsMax
 			}},
-		{row: bulk, least: 0.6, measure: func() (int, time.Duration, error) { return measureHTTPBulk(ctx, e, o, n) }},
+		{row: bulk, least: 0.6, measure: func() (sample, error) { return measureHTTPBulk(ctx, e, o, n) }},
 	}
 }
 
@@ -91,7 +91,7 @@ func (r *run) acceptRound(ctx context.Context, e *environment, way *acceptance) 
 			return err
 		}
 	}
-	if err := r.round(e, way.row, way.measure); err != nil {
+	if err := r.round(way.row, way.measure); err != nil {
 		return err
 	}
 	if err := settlePending(ctx, e); err != nil {
@@ -102,13 +102,13 @@ func (r *run) acceptRound(ctx context.Context, e *environment, way *acceptance) 
 
 // measureAccept measures the Go client: producers enqueue one request a call and wait for its commit; the client rings Redis as it
 // does in production. No worker runs.
-func measureAccept(ctx context.Context, e *environment, o *orders, n int) (int, time.Duration, error) {
+func measureAccept(ctx context.Context, e *environment, o *orders, n int) (sample, error) {
 	client, err := tasks.NewClient(ctx, e.pool, e.doorbell, tasks.ClientConfig{Producer: producerName, RingAfter: time.Hour})
 	if err != nil {
-		return 0, 0, err
+		return sample{}, err
 	}
 	payloads := o.refunds(n)
-	took, err := e.measured(ctx, func() error {
+	s, err := e.measured(ctx, len(payloads), func() error {
 		return inParallel(producers, len(payloads), func(_, i int) error {
 			receipt, err := client.Enqueue(ctx, payloads[i])
 			if err == nil && receipt.Status != tasks.Accepted {
@@ -118,7 +118,7 @@ func measureAccept(ctx context.Context, e *environment, o *orders, n int) (int, 
 		})
 	})
 	client.Close()
-	return len(payloads), took, err
+	return s, err
 }
 
 // rawAcceptors is how many connections raw_batch inserts over: each carries half of the producers' requests, so that as many are
@@ -127,7 +127,7 @@ const rawAcceptors = 2
 
 // measureRawAccept inserts the same rows with the same statement, encoded beforehand, in batches of as many as the producers have
 // under way.
-func measureRawAccept(ctx context.Context, e *environment, o *orders, n int) (int, time.Duration, error) {
+func measureRawAccept(ctx context.Context, e *environment, o *orders, n int) (sample, error) {
 	var batches [][]any
 	size := producers / rawAcceptors
 	payloads := o.refunds(n)
@@ -136,7 +136,7 @@ func measureRawAccept(ctx context.Context, e *environment, o *orders, n int) (in
 		for _, payload := range payloads[from:min(from+size, len(payloads))] {
 			request, err := tasks.NewRequest(payload, e.books, occurred)
 			if err != nil {
-				return 0, 0, err
+				return sample{}, err
 			}
 			request.Producer = producerName
 			requests = append(requests, request)
@@ -144,13 +144,13 @@ func measureRawAccept(ctx context.Context, e *environment, o *orders, n int) (in
 		tasks.SortRequests(requests)
 		batches = append(batches, tasks.AcceptArgs(requests, time.Hour))
 	}
-	took, err := e.measured(ctx, func() error {
+	s, err := e.measured(ctx, len(payloads), func() error {
 		return inParallel(rawAcceptors, len(batches), func(_, i int) error {
 			_, err := e.pool.Exec(ctx, tasks.AcceptSQL, batches[i]...)
 			return err
 		})
 	})
-	return len(payloads), took, err
+	return s, err
 }
 
 // timed measures one call.

@@ -30,7 +30,6 @@ type environment struct {
 	doorbell  *tasks.Doorbell
 	client    *tasks.Client // rings nothing
 	cpu       *cpuMeter
-	spent     CPU // in the work that was measured last
 }
 
 // openEnvironment makes a database for the run. Redis is used as it is: the run empties it.

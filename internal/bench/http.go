@@ -155,29 +155,29 @@ func (l *httpLatencies) add(each []time.Duration) {
 }
 
 // measureHTTPAccept measures the API: producers over keep-alive connections, one refund a call, each answered after its commit.
-func measureHTTPAccept(ctx context.Context, e *environment, o *orders, n int, waited *httpLatencies) (int, time.Duration, error) {
+func measureHTTPAccept(ctx context.Context, e *environment, o *orders, n int, waited *httpLatencies) (sample, error) {
 	d, err := openDoor(ctx, e)
 	if err != nil {
-		return 0, 0, err
+		return sample{}, err
 	}
 	held, err := newOutside(n * refundCallMax)
 	if err != nil {
-		return 0, 0, err
+		return sample{}, err
 	}
 	defer held.free()
 	calls, err := d.refundCalls(held, o.refunds(n))
 	if err != nil {
-		return 0, 0, err
+		return sample{}, err
 	}
 	callers := make([]*caller, producers)
 	for g := range callers {
 		if callers[g], err = d.dial(ctx); err != nil {
-			return 0, 0, err
+			return sample{}, err
 		}
 		defer func() { _ = callers[g].conn.Close() }() // every answer was read
 	}
 	each := make([]time.Duration, len(calls))
-	took, err := e.measured(ctx, func() error {
+	s, err := e.measured(ctx, len(calls), func() error {
 		return inParallel(producers, len(calls), func(g, i int) (err error) {
 			each[i], err = timed(func() error {
 				_, err := callers[g].do(calls[i], "202")
@@ -187,7 +187,7 @@ func measureHTTPAccept(ctx context.Context, e *environment, o *orders, n int, wa
 		})
 	})
 	waited.add(each)
-	return len(calls), took, errors.Join(err, d.close(ctx))
+	return s, errors.Join(err, d.close(ctx))
 }
 
 // refundCallMax is the room of one call with a refund, in bytes; it takes half of it.
@@ -209,24 +209,24 @@ func (d *door) refundCalls(held *outside, payloads []tasks.Payload) ([][]byte, e
 }
 
 // measureHTTPBulk measures one call with a list of refunds, until its answer is read.
-func measureHTTPBulk(ctx context.Context, e *environment, o *orders, n int) (int, time.Duration, error) {
+func measureHTTPBulk(ctx context.Context, e *environment, o *orders, n int) (sample, error) {
 	d, err := openDoor(ctx, e)
 	if err != nil {
-		return 0, 0, err
+		return sample{}, err
 	}
 	payloads := o.refunds(min(n, intake.ListMax))
 	body, err := json.Marshal(payloads)
 	if err != nil {
-		return 0, 0, fmt.Errorf("encode refunds: %w", err)
+		return sample{}, fmt.Errorf("encode refunds: %w", err)
 	}
 	call := d.call("/v1/requests/"+string(tasks.RefundApply)+"/bulk", "application/json", body)
 	c, err := d.dial(ctx)
 	if err != nil {
-		return 0, 0, err
+		return sample{}, err
 	}
 	defer func() { _ = c.conn.Close() }() // its answer was read
 	var text []byte
-	took, err := e.measured(ctx, func() (err error) {
+	s, err := e.measured(ctx, len(payloads), func() (err error) {
 		text, err = c.do(call, "200")
 		return err
 	})
@@ -237,5 +237,5 @@ func measureHTTPBulk(ctx context.Context, e *environment, o *orders, n int) (int
 	if err == nil && answer.Accepted != len(payloads) {
 		err = fmt.Errorf("%+v, want %d accepted", answer.Tally, len(payloads))
 	}
-	return len(payloads), took, errors.Join(err, d.close(ctx))
+	return s, errors.Join(err, d.close(ctx))
 }

@@ -16,8 +16,7 @@ const latencySeconds = 6
 
 // latencies are what a fixed arrival rate saw.
 type latencies struct {
-	arrivals      int
-	took          time.Duration
+	sample
 	p50, p99      time.Duration // accepted to decided, by PostgreSQL's clock
 	bareCommitP99 time.Duration
 	batch         float64 // requests in a batch, on average
@@ -43,7 +42,6 @@ func measureLatency(ctx context.Context, e *environment, o *orders, perSecond in
 	}
 	l.bareCommitP99 = commits[len(commits)*99/100]
 	payloads := o.refunds(perSecond * latencySeconds)
-	l.arrivals = len(payloads)
 	var begun time.Time
 	if err := e.pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&begun); err != nil {
 		return l, fmt.Errorf("read the clock: %w", err)
@@ -55,7 +53,7 @@ func measureLatency(ctx context.Context, e *environment, o *orders, perSecond in
 	if err != nil {
 		return l, err
 	}
-	l.took, err = e.measured(ctx, func() error {
+	l.sample, err = e.measured(ctx, len(payloads), func() error {
 		if err := arrive(ctx, s.client, payloads, perSecond); err != nil {
 			return err
 		}

@@ -7,21 +7,18 @@ import (
 	"runtime"
 	"runtime/debug"
 	"syscall"
-	"time"
 )
 
-// measured measures a row's work, in memory that this process holds already, and notes what processor time it took.
-func (e *environment) measured(ctx context.Context, work func() error) (time.Duration, error) {
+// measured measures a row's work with items, in memory that this process holds already.
+func (e *environment) measured(ctx context.Context, items int, work func() error) (sample, error) {
 	growHeap()
 	before := e.cpu.read(ctx)
 	took, err := timed(work)
-	e.spent = e.cpu.read(ctx).sub(before)
-	return took, err
+	return sample{items: items, took: took, cpu: e.cpu.read(ctx).sub(before)}, err
 }
 
 // growHeap collects what is garbage, and touches as much memory as the heap may take before the next collection. A process that has run
-// for a while holds it. Here, the Go runtime gave it back after an earlier row, and taking it again page by page was 6 % of both cores
-// while http-accept ran: where the host of a virtual machine takes free memory back as well, a page costs up to 20 us.
+// for a while holds it; between rows the Go runtime gives it back, and a row would pay for taking it again (docs/adr/0022).
 func growHeap() {
 	const piece, page = 64 << 10, 4 << 10 // bytes
 	runtime.GC()

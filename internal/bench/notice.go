@@ -50,7 +50,7 @@ func (r *run) notices(ctx context.Context) error {
 				if err != nil {
 					return err
 				}
-				if err := r.round(e, m.row, func() (int, time.Duration, error) { return c.measure(ctx, paid, m.take) }); err != nil {
+				if err := r.round(m.row, func() (sample, error) { return c.measure(ctx, paid, m.take) }); err != nil {
 					return err
 				}
 				if err := settlePending(ctx, e); err != nil {
@@ -150,14 +150,14 @@ func (c *cashDesk) payOrders(ctx context.Context, n int) ([]paidOrder, error) {
 }
 
 // measure takes what was paid. The client rings Redis as in production; no worker runs.
-func (c *cashDesk) measure(ctx context.Context, paid []paidOrder, take func(context.Context, *tasks.Client, []paidOrder) error) (int, time.Duration, error) {
+func (c *cashDesk) measure(ctx context.Context, paid []paidOrder, take func(context.Context, *tasks.Client, []paidOrder) error) (sample, error) {
 	client, err := tasks.NewClient(ctx, c.env.pool, c.env.doorbell, tasks.ClientConfig{Producer: producerName, RingAfter: time.Hour})
 	if err != nil {
-		return 0, 0, err
+		return sample{}, err
 	}
-	took, err := c.env.measured(ctx, func() error { return take(ctx, client, paid) })
+	s, err := c.env.measured(ctx, len(paid), func() error { return take(ctx, client, paid) })
 	client.Close()
-	return len(paid), took, err
+	return s, err
 }
 
 // takeBare verifies each notice's signature, looks at nothing of it, and accepts what it is known to say.

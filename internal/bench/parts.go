@@ -61,13 +61,12 @@ func (r *run) refundSingle(ctx context.Context, e *environment, o *orders, t *ty
 		Work: "a task a refund: request read, order and balances decided, outcome, transfer, leg and balances written"}
 	for round := range r.Rounds {
 		r.say("round %d", round+1)
-		if err := r.round(e, empty, func() (int, time.Duration, error) {
-			took, err := drainTasks(ctx, e, n, func(context.Context, int) error { return nil })
-			return n, took, err
+		if err := r.round(empty, func() (sample, error) {
+			return drainTasks(ctx, e, n, func(context.Context, int) error { return nil })
 		}); err != nil {
 			return nil, err
 		}
-		if err := r.round(e, hand, func() (int, time.Duration, error) { return t.measure(ctx, r.size(2000)) }); err != nil {
+		if err := r.round(hand, func() (sample, error) { return t.measure(ctx, r.size(2000)) }); err != nil {
 			return nil, err
 		}
 		if err := r.drainRound(ctx, e, o, single, n, 1); err != nil {
@@ -87,10 +86,10 @@ func (r *run) drainRound(ctx context.Context, e *environment, o *orders, row *Ro
 	if err != nil {
 		return err
 	}
-	return r.round(e, row, func() (int, time.Duration, error) {
-		took, batch, err := drain(ctx, e, bells, ringSize)
+	return r.round(row, func() (sample, error) {
+		s, batch, err := drain(ctx, e, bells, ringSize)
 		row.Note = fmt.Sprintf("%.0f requests in a batch", batch)
-		return len(bells), took, err
+		return s, err
 	})
 }
 
@@ -107,10 +106,7 @@ func (r *run) refundBulk(ctx context.Context, e *environment, o *orders) error {
 		if err != nil {
 			return err
 		}
-		if err := r.round(e, raw, func() (int, time.Duration, error) {
-			took, err := e.measured(ctx, write)
-			return len(bells), took, err
-		}); err != nil {
+		if err := r.round(raw, func() (sample, error) { return e.measured(ctx, len(bells), write) }); err != nil {
 			return err
 		}
 		if err := r.drainRound(ctx, e, o, bulk, r.size(bulkRefunds), rawBatchSize); err != nil {
@@ -134,11 +130,11 @@ func (r *run) latency(ctx context.Context, e *environment, o *orders, single *Ro
 		if err := e.settleTables(ctx); err != nil {
 			return err
 		}
-		err := r.round(e, row, func() (int, time.Duration, error) {
+		err := r.round(row, func() (sample, error) {
 			l, err := measureLatency(ctx, e, o, rate)
 			p50, p99 = append(p50, milliseconds(l.p50)), append(p99, milliseconds(l.p99))
 			commits, batches = append(commits, milliseconds(l.bareCommitP99)), append(batches, l.batch)
-			return l.arrivals, l.took, err
+			return l.sample, err
 		})
 		if err != nil {
 			return err
@@ -169,15 +165,15 @@ func (r *run) sweep(ctx context.Context) error {
 			r.say("round %d", round+1)
 			for _, m := range []struct {
 				row     *Row
-				measure func() (int, time.Duration, error)
+				measure func() (sample, error)
 			}{
-				{set, func() (int, time.Duration, error) { return u.measureSetSweep(ctx, 2000) }},
-				{row, func() (int, time.Duration, error) { return u.measureSweep(ctx, row) }},
+				{set, func() (sample, error) { return u.measureSetSweep(ctx, 2000) }},
+				{row, func() (sample, error) { return u.measureSweep(ctx, row) }},
 			} {
 				if err := u.lowerKeep(ctx); err != nil {
 					return err
 				}
-				if err := r.round(e, m.row, m.measure); err != nil {
+				if err := r.round(m.row, m.measure); err != nil {
 					return err
 				}
 			}
@@ -190,17 +186,17 @@ func (r *run) sweep(ctx context.Context) error {
 }
 
 // measureSweep runs a night through client, queue and worker, and notes the worker's memory on its way.
-func (u *sweepUsers) measureSweep(ctx context.Context, row *Row) (int, time.Duration, error) {
+func (u *sweepUsers) measureSweep(ctx context.Context, row *Row) (sample, error) {
 	e, date := u.env, u.night()
 	if err := e.redis.FlushDB(ctx).Err(); err != nil {
-		return 0, 0, fmt.Errorf("empty redis: %w", err)
+		return sample{}, fmt.Errorf("empty redis: %w", err)
 	}
 	s, err := startSystem(ctx, e, tasks.Sweeps)
 	if err != nil {
-		return 0, 0, err
+		return sample{}, err
 	}
 	var memory func() (early, late float64)
-	took, err := e.measured(ctx, func() error {
+	measured, err := e.measured(ctx, 0, func() error {
 		memory = watchMemory()
 		if _, err := s.client.Enqueue(ctx, &tasks.Sweep{ProductID: sweepProduct, BusinessDate: date}); err != nil {
 			return err
@@ -213,10 +209,10 @@ func (u *sweepUsers) measureSweep(ctx context.Context, row *Row) (int, time.Dura
 		err = stopErr
 	}
 	if err != nil {
-		return 0, 0, err
+		return sample{}, err
 	}
-	swept, err := u.sweptOn(ctx, date)
-	return swept, took, err
+	measured.items, err = u.sweptOn(ctx, date)
+	return measured, err
 }
 
 // watchMemory samples the heap until the returned function is called, which gives the most that was in use in each half, in MB.

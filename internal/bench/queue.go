@@ -121,17 +121,17 @@ func until(ctx context.Context, holds func() (bool, error)) error {
 }
 
 // drain rings for accepted requests, ringSize in a task, and measures a worker from its start until all are decided.
-func drain(ctx context.Context, e *environment, bells []tasks.Bell, ringSize int) (took time.Duration, batch float64, err error) {
+func drain(ctx context.Context, e *environment, bells []tasks.Bell, ringSize int) (measured sample, batch float64, err error) {
 	if err := e.redis.FlushDB(ctx).Err(); err != nil {
-		return 0, 0, fmt.Errorf("empty redis: %w", err)
+		return sample{}, 0, fmt.Errorf("empty redis: %w", err)
 	}
 	for from := 0; from < len(bells); from += 5000 {
 		if err := e.doorbell.Ring(ctx, bells[from:min(from+5000, len(bells))], ringSize, false); err != nil {
-			return 0, 0, err
+			return sample{}, 0, err
 		}
 	}
 	var s *system
-	took, err = e.measured(ctx, func() (err error) {
+	measured, err = e.measured(ctx, len(bells), func() (err error) {
 		if s, err = startSystem(ctx, e, bells[0].Kind.Queue()); err != nil {
 			return err
 		}
@@ -143,14 +143,14 @@ func drain(ctx context.Context, e *environment, bells []tasks.Bell, ringSize int
 			err = stopErr
 		}
 	}
-	return took, batch, err
+	return measured, batch, err
 }
 
 // drainTasks puts n tasks into a queue and measures plain asynq servers with a handler until it has seen all.
-func drainTasks(ctx context.Context, e *environment, n int, handle func(ctx context.Context, i int) error) (time.Duration, error) {
+func drainTasks(ctx context.Context, e *environment, n int, handle func(ctx context.Context, i int) error) (sample, error) {
 	client := e.redis
 	if err := client.FlushDB(ctx).Err(); err != nil {
-		return 0, fmt.Errorf("empty redis: %w", err)
+		return sample{}, fmt.Errorf("empty redis: %w", err)
 	}
 	queue := asynq.NewClientFromRedisClient(client)
 	if err := inParallel(16, n, func(_, i int) error {
@@ -158,7 +158,7 @@ func drainTasks(ctx context.Context, e *environment, n int, handle func(ctx cont
 			asynq.Timeout(tasks.RingTimeout))
 		return err
 	}); err != nil {
-		return 0, fmt.Errorf("enqueue: %w", err)
+		return sample{}, fmt.Errorf("enqueue: %w", err)
 	}
 	var seen atomic.Int64
 	handler := asynq.HandlerFunc(func(ctx context.Context, task *asynq.Task) error {
@@ -173,7 +173,7 @@ func drainTasks(ctx context.Context, e *environment, n int, handle func(ctx cont
 		return err
 	})
 	var started []*asynq.Server
-	took, err := e.measured(ctx, func() error {
+	measured, err := e.measured(ctx, n, func() error {
 		for range servers {
 			server := asynq.NewServerFromRedisClient(client, asynq.Config{Concurrency: concurrency, Queues: map[string]int{"bench": 1},
 				TaskCheckInterval: 10 * time.Millisecond, LogLevel: asynq.FatalLevel, ShutdownTimeout: time.Second})
@@ -190,5 +190,5 @@ func drainTasks(ctx context.Context, e *environment, n int, handle func(ctx cont
 	for _, server := range started {
 		server.Shutdown()
 	}
-	return took, err
+	return measured, err
 }

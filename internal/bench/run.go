@@ -6,7 +6,6 @@ import (
 	"io"
 	"runtime"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -94,12 +93,11 @@ func (r *run) inEnvironment(ctx context.Context, part func(*environment) error) 
 }
 
 // round measures one round of a row.
-func (r *run) round(e *environment, row *Row, measure func() (int, time.Duration, error)) error {
-	items, took, err := measure()
+func (r *run) round(row *Row, measure func() (sample, error)) error {
+	s, err := measure()
 	if err != nil {
 		return fmt.Errorf("measure %s: %w", row.Name, err)
 	}
-	s := sample{items: items, took: took, cpu: e.spent}
 	row.rounds = append(row.rounds, s)
 	r.say("  %-14s %9.0f per second", row.Name, s.perSecond())
 	return nil

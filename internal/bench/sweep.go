@@ -63,10 +63,10 @@ WITH chunk AS (
 SELECT count(*), coalesce(max(user_id), '') FROM chunk`
 
 // measureSetSweep sweeps a night with one statement per chunk, a connection a book, writing the rows that the ledger writes.
-func (u *sweepUsers) measureSetSweep(ctx context.Context, chunk int) (int, time.Duration, error) {
+func (u *sweepUsers) measureSetSweep(ctx context.Context, chunk int) (sample, error) {
 	date := u.night()
 	swept := make([]int, u.env.books)
-	took, err := u.env.measured(ctx, func() error {
+	s, err := u.env.measured(ctx, 0, func() error {
 		errs := make([]error, u.env.books)
 		var books sync.WaitGroup
 		for book := range u.env.books {
@@ -75,11 +75,10 @@ func (u *sweepUsers) measureSetSweep(ctx context.Context, chunk int) (int, time.
 		books.Wait()
 		return errors.Join(errs...)
 	})
-	sum := 0
 	for _, n := range swept {
-		sum += n
+		s.items += n
 	}
-	return sum, took, err
+	return s, err
 }
 
 func (u *sweepUsers) setSweepBook(ctx context.Context, book int, date string, chunk int) (int, error) {

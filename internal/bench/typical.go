@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -59,12 +58,11 @@ func prepareTypical(ctx context.Context, e *environment, count int) (*typical, e
 }
 
 // measure refunds n orders, a task each.
-func (t *typical) measure(ctx context.Context, n int) (int, time.Duration, error) {
+func (t *typical) measure(ctx context.Context, n int) (sample, error) {
 	t.round++
 	round := t.round
 	n = min(n, t.count)
-	took, err := drainTasks(ctx, t.env, n, func(ctx context.Context, i int) error { return t.refund(ctx, round, i) })
-	return n, took, err
+	return drainTasks(ctx, t.env, n, func(ctx context.Context, i int) error { return t.refund(ctx, round, i) })
 }
 
 var errTypicalOverRefund = errors.New("typical: over-refund")
