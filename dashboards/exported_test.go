@@ -99,6 +99,7 @@ func everything(t *testing.T) exported {
 	if _, err := scheduler.New(scheduler.Config{Pool: db.Pool, Client: producer, Name: "test", Registerer: e}); err != nil {
 		t.Fatal(err)
 	}
+	intake.NewCommitMetrics(e)
 	intake.NewAPI(intake.Config{Client: producer, Reader: ledger.NewReader(db.Pool), Registerer: e})
 	notice.NewHandler(notice.Config{Pool: db.Pool, Client: producer, Registerer: e})
 	channels, err := roster.Open(t.TempDir(), http.DefaultClient, slog.New(slog.DiscardHandler))

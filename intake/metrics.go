@@ -25,6 +25,32 @@ const (
 	waitFull    = "full"
 )
 
+// CommitMetrics are those of the inserts in which a client makes requests durable that were asked one by one: beside
+// settled_intake_accept_seconds they say whether callers wait for PostgreSQL or for settled.
+type CommitMetrics struct {
+	seconds, requests prometheus.Histogram
+}
+
+// NewCommitMetrics registers them, once for a registerer. Observe is for tasks.ClientConfig.OnCommit of the API's client.
+func NewCommitMetrics(registerer prometheus.Registerer) *CommitMetrics {
+	m := &CommitMetrics{
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "settled_intake_commit_seconds",
+			Help:    "Time that an insert of requests took with its commit.",
+			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10}}),
+		requests: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "settled_intake_commit_requests",
+			Help:    "Requests that shared an insert and its commit.",
+			Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 500}}),
+	}
+	registerer.MustRegister(m.seconds, m.requests)
+	return m
+}
+
+// Observe adds one insert. It may be called by many goroutines at once.
+func (m *CommitMetrics) Observe(requests int, took time.Duration) {
+	m.seconds.Observe(took.Seconds())
+	m.requests.Observe(float64(requests))
+}
+
 type metrics struct {
 	requests *prometheus.CounterVec
 	accept   *prometheus.HistogramVec

@@ -35,6 +35,9 @@ type ClientConfig struct {
 	Clock clock.Clock
 	// OnRingError is told of rings that failed; the relay repeats them. Defaults to nothing.
 	OnRingError func(error)
+	// OnCommit is told of each insert that made single requests durable: how many there were, and how long PostgreSQL took for it with
+	// its commit, which is what their callers waited for. It is called from the acceptors, one of which it holds up. Defaults to nothing.
+	OnCommit func(requests int, took time.Duration)
 }
 
 // Client accepts requests for producers: one durable insert, then a ring. It may be used by many goroutines at once; single
@@ -70,6 +73,9 @@ func NewClient(ctx context.Context, pool *pgxpool.Pool, bell *Doorbell, config C
 	config.BatchMax = orDefault(config.BatchMax, 500)
 	config.AnswerWithin = orDefault(config.AnswerWithin, 10*time.Second)
 	config.RingAfter = orDefault(config.RingAfter, 15*time.Second)
+	if config.OnCommit == nil {
+		config.OnCommit = func(int, time.Duration) {}
+	}
 	if config.Clock == nil {
 		config.Clock = clock.System
 	}

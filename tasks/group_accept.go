@@ -212,8 +212,10 @@ func (g *groupAccept) store(ctx context.Context, batch []*acceptance) ([]Receipt
 	for i, a := range batch {
 		requests[i] = a.request
 	}
+	begun := g.config.Clock.Now()
 	receipts, err := accept(ctx, g.pool, requests, g.config.RingAfter)
 	if err == nil {
+		g.config.OnCommit(len(requests), g.config.Clock.Now().Sub(begun))
 		g.ringer.ringAccepted(receipts)
 	}
 	return receipts, err

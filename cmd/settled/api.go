@@ -79,7 +79,7 @@ func (h *host) startAPI(ctx context.Context, flags apiFlags) error {
 		return err
 	}
 	client, err := tasks.NewClient(ctx, h.pool, tasks.NewDoorbell(h.redis), tasks.ClientConfig{Producer: "api", Clock: h.clock,
-		RingAfter: flags.ringAfter, OnRingError: h.ringFailed})
+		RingAfter: flags.ringAfter, OnRingError: h.ringFailed, OnCommit: intake.NewCommitMetrics(h.registry).Observe})
 	if err != nil {
 		return err
 	}

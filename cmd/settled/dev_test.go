@@ -121,6 +121,9 @@ func TestDevRunsTheWholeSystem(t *testing.T) {
 		t.Errorf("readiness: %d %s", status, body)
 	}
 	lint(t, addresses["metrics"])
+	if _, body := fetch(t, addresses["metrics"]); strings.Contains(body, "settled_intake_commit_requests_sum 0\n") {
+		t.Error("no commit of what was asked over HTTP is measured")
+	}
 	if code := system.stop(); code != exitOK {
 		t.Errorf("ended with %d", code)
 	}
