@@ -48,6 +48,19 @@ func restsOf(refunders map[tasks.Source]channel.Refunder, now clock.Clock) map[t
 	return rests
 }
 
+// finishTime is what is left of a delivery's time when its calls end: enough for a busy ledger to apply those that have ended.
+const finishTime = 20 * time.Second
+
+// pursuing ends before the delivery does. A channel that is slow for a large ring uses up whatever time it is given, and what it has
+// answered must be applied in this delivery: the next one asks about everything that was not.
+func pursuing(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, bounded := ctx.Deadline()
+	if !bounded {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, end.Add(-finishTime))
+}
+
 // send pursues the ring's pending refunds and applies those that have ended. It returns errUnanswered, wrapped, while one has not.
 func (s *sender) send(ctx context.Context, ring tasks.Ring) (answers []ledger.Answer, err error) {
 	// Each start is counted before the channel is called: the second one knows that the channel may have been asked.
@@ -59,7 +72,9 @@ func (s *sender) send(ctx context.Context, ring tasks.Ring) (answers []ledger.An
 	if err != nil {
 		return nil, err
 	}
-	problems := s.pursueAll(ctx, ring, starts)
+	calling, cancel := pursuing(ctx)
+	problems := s.pursueAll(calling, ring, starts)
+	cancel()
 	err = s.gate.through(ctx, func() error {
 		answers, err = s.finish(ctx, ring, starts, problems)
 		return err
@@ -138,7 +153,9 @@ func (s *sender) pursueAll(ctx context.Context, ring tasks.Ring, starts map[uuid
 					problems[i] = &panicError{value: value, stack: debug.Stack()}
 				}
 			}()
-			problems[i] = s.pursue(ctx, ring.Book, id, starts[id] > 1)
+			if problems[i] = s.pursue(ctx, ring.Book, id, starts[id] > 1); problems[i] != nil && ctx.Err() != nil {
+				problems[i] = fmt.Errorf("%w: %w: %w", errUnanswered, context.Cause(ctx), problems[i])
+			}
 		})
 	}
 	running.Wait()
@@ -185,8 +202,8 @@ func (s *sender) pursue(ctx context.Context, book int, id uuid.UUID, asked bool)
 // stateUnknown labels a call that told nothing.
 const stateUnknown channel.RefundState = "unknown"
 
-func (s *sender) call(ctx context.Context, refunder channel.Refunder, order tasks.RefundOrder, asked bool) (channel.RefundAnswer, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+func (s *sender) call(delivery context.Context, refunder channel.Refunder, order tasks.RefundOrder, asked bool) (channel.RefundAnswer, error) {
+	ctx, cancel := context.WithTimeout(delivery, s.timeout)
 	defer cancel()
 	begun := s.clock.Now()
 	answer, err := channel.Pursue(ctx, refunder, order, asked)
@@ -196,11 +213,14 @@ func (s *sender) call(ctx context.Context, refunder channel.Refunder, order task
 	default:
 		state = stateUnknown
 	}
+	switch {
+	case err == nil:
+		s.rests[order.Channel].succeeded()
+	case delivery.Err() == nil: // otherwise the call was cut short, which is not the channel's fault
+		s.rests[order.Channel].failed()
+	}
 	if err != nil {
 		state = stateUnknown
-		s.rests[order.Channel].failed()
-	} else {
-		s.rests[order.Channel].succeeded()
 	}
 	s.metrics.channelCalls.WithLabelValues(string(order.Channel), string(state)).Observe(s.clock.Now().Sub(begun).Seconds())
 	return answer, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -259,6 +260,15 @@ func TestCallsToChannelsAreBounded(t *testing.T) {
 	}
 }
 
+func refundOrders(n int) []tasks.Payload {
+	orders := make([]tasks.Payload, n)
+	for i := range orders {
+		orders[i] = &tasks.RefundOrder{Number: fmt.Sprintf("rf%010d", i), RefundID: "f1", OrderID: "o1", UserID: "u1",
+			Channel: tasks.SourceWeChat, Captured: fen(500), Amount: fen(500), OccurredAt: noon}
+	}
+	return orders
+}
+
 func TestChannelThatIsDownIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, withRings(500))
@@ -270,12 +280,7 @@ func TestChannelThatIsDownIsLeftAlone(t *testing.T) {
 		withChannel(scripted)(c)
 		c.Clock, c.ChannelCallsMax = now, 1
 	})
-	orders := make([]tasks.Payload, 50)
-	for i := range orders {
-		orders[i] = &tasks.RefundOrder{Number: fmt.Sprintf("rf%010d", i), RefundID: "f1", OrderID: "o1", UserID: "u1",
-			Channel: tasks.SourceWeChat, Captured: fen(500), Amount: fen(500), OccurredAt: noon}
-	}
-	ring := ringOf(s.accept(t, orders...))
+	ring := ringOf(s.accept(t, refundOrders(50)...))
 	if _, err := w.observer.handler.sender.send(t.Context(), ring); classOf(err) != classUnanswered {
 		t.Errorf("a channel that is down is %s: %v", classOf(err), err)
 	}
@@ -288,5 +293,43 @@ func TestChannelThatIsDownIsLeftAlone(t *testing.T) {
 	}
 	if got := len(scripted.calls); got != channelFailuresMax+50 {
 		t.Errorf("the channel was called %d times in all, want a query for each refund", got)
+	}
+}
+
+func TestWhatASlowChannelHasEndedIsAppliedWithinTheDelivery(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withRings(500))
+	const prompt, slow = 3, 5
+	var asked atomic.Int64
+	scripted := &scriptedChannel{refund: func(ctx context.Context, _ string) (channel.RefundAnswer, error) {
+		if asked.Add(1) <= prompt {
+			return channel.RefundAnswer{State: channel.RefundSucceeded}, nil
+		}
+		<-ctx.Done()
+		return channel.RefundAnswer{}, ctx.Err()
+	}}
+	w := s.newWorker(t, func(c *Config) {
+		withChannel(scripted)(c)
+		c.ChannelTimeout, c.ChannelCallsMax = time.Minute, 1
+	})
+	sender := w.observer.handler.sender
+	ring := ringOf(s.accept(t, refundOrders(prompt+slow)...))
+	delivery, cancel := context.WithTimeout(t.Context(), finishTime+time.Second)
+	defer cancel()
+	answers, err := sender.send(delivery, ring)
+	if classOf(err) != classUnanswered {
+		t.Errorf("a delivery whose time is up is %s: %v", classOf(err), err)
+	}
+	applied := 0
+	for _, answer := range answers {
+		if answer.Outcome.Result == tasks.Applied {
+			applied++
+		}
+	}
+	if got := s.outcomesOf(t, tasks.RefundSend); got != prompt || applied != prompt {
+		t.Errorf("%d refunds were applied, and %d answered so, want the %d that had ended", got, applied, prompt)
+	}
+	if left := sender.rests[tasks.SourceWeChat].left(); left != 0 || sender.rests[tasks.SourceWeChat].failures != 0 {
+		t.Errorf("the channel is left alone for %s after calls that were cut short", left)
 	}
 }
