@@ -50,12 +50,17 @@ WITH changed AS (
 )
 SELECT expect_rows('guarded accounts', (SELECT count(*) FROM changed), cardinality($2::bigint[]))`
 
+// updateUnguardedSQL names the accounts beside their ids, which a lane remembers: after a failover or a restore that lost the last
+// commits an id may have gone to another account, and then the batch fails.
 const updateUnguardedSQL = `
 WITH changed AS (
     UPDATE accounts a
     SET balance_fen = a.balance_fen + v.change_fen
-    FROM (SELECT $1::smallint AS book, unnest($2::bigint[]) AS id, unnest($3::bigint[]) AS change_fen OFFSET 0) v
-    WHERE a.book = v.book AND a.id = v.id
+    FROM (
+        SELECT $1::smallint AS book, unnest($2::bigint[]) AS id, unnest($3::text[]) AS name, unnest($4::bigint[]) AS change_fen
+        OFFSET 0
+    ) v
+    WHERE a.book = v.book AND a.id = v.id AND a.name = v.name
     RETURNING 1
 )
 SELECT expect_rows('unguarded accounts', (SELECT count(*) FROM changed), cardinality($2::bigint[]))`
@@ -230,13 +235,14 @@ func queueBalances(queries *pgx.Batch, book int, guarded, unguarded, opened []*A
 		queries.Queue(updateGuardedSQL, book, ids, balances, versions, stored)
 	}
 	var systemIDs, changes []int64
-	for _, a := range unguarded {
-		if !isNew[a] && a.balance != 0 {
-			systemIDs, changes = append(systemIDs, a.id), append(changes, a.balance)
+	var names []string
+	for _, a := range unguarded { // also those whose changes cancel out: their ids are in the transfers
+		if !isNew[a] {
+			systemIDs, names, changes = append(systemIDs, a.id), append(names, string(a.name)), append(changes, a.balance)
 		}
 	}
 	if len(systemIDs) > 0 {
-		queries.Queue(updateUnguardedSQL, book, systemIDs, changes)
+		queries.Queue(updateUnguardedSQL, book, systemIDs, names, changes)
 	}
 }
 
@@ -245,8 +251,8 @@ SELECT a.name, a.id
 FROM (SELECT $1::smallint AS book, unnest($2::text[]) AS name OFFSET 0) asked
 JOIN accounts a ON a.book = asked.book AND a.name = asked.name`
 
-// resolveUnguarded finds the ids of unguarded accounts, from the cache or the table. An id never changes, so the cache is never
-// wrong; an account that is not found is new.
+// resolveUnguarded finds the ids of unguarded accounts, from the cache or the table; an account that is not found is new. An id never
+// changes while the database keeps its commits; updateUnguardedSQL finds out when it has not.
 func resolveUnguarded(ctx context.Context, conn *pgx.Conn, book int, accounts []*Account, cache map[AccountName]int64) error {
 	var unknown []string
 	byName := map[string]*Account{}

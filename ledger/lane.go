@@ -245,6 +245,7 @@ func (l *lane) applyBatch(ctx context.Context, ids []uuid.UUID, answers map[uuid
 		if !again || try == batchTriesMax || ctx.Err() != nil {
 			return fmt.Errorf("apply %d requests of book %d: %w", len(ids), l.book, err)
 		}
+		clear(l.accountIDs) // they may be why: see updateUnguardedSQL
 		l.ledger.metrics.repeated()
 		if !errors.Is(err, errPolicyChanged) {
 			pause(ctx, try)
