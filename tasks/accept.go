@@ -64,6 +64,10 @@ INSERT INTO conflicts (book, request_id, producer, fields)
 SELECT book, request_id, producer, fields::json
 FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[]) AS refused (book, request_id, producer, fields)`
 
+// confirmSQL writes a commit of its own, which waits for all that was committed before it: a synchronous standby has that too, then. What
+// a statement reads may be there only locally: PostgreSQL shows what it has committed also when the wait for the standby was cut short.
+const confirmSQL = `SELECT pg_logical_emit_message(true, 'settled', '')`
+
 // querier is a pool, a connection or a transaction.
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
@@ -102,7 +106,8 @@ func accept(ctx context.Context, db querier, asked []Request, ringAfter time.Dur
 	return receipts, compareWithStored(ctx, db, asked, known, receipts)
 }
 
-// compareWithStored turns the receipts of requests whose key exists into replays or conflicts, and records the conflicts.
+// compareWithStored turns the receipts of requests whose key exists into replays or conflicts, and records the conflicts. What it says is
+// stored is as durable as what it stores.
 func compareWithStored(ctx context.Context, db querier, asked []Request, known []int, receipts []Receipt) error {
 	stored, err := loadStored(ctx, db, asked, known)
 	if err != nil {
@@ -130,8 +135,12 @@ func compareWithStored(ctx context.Context, db querier, asked []Request, known [
 		}
 	}
 	if len(ids) == 0 {
+		if _, err := db.Exec(ctx, confirmSQL); err != nil {
+			return fmt.Errorf("make sure of %d requests that are stored: %w", len(known), err)
+		}
 		return nil
 	}
+	// This commit, too, waits for those of the replays.
 	if _, err := db.Exec(ctx, recordConflictSQL, books, pguuid.Array(ids), producers, fields); err != nil {
 		return fmt.Errorf("record %d conflicts: %w", len(ids), err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/settled-dev/settled/internal/postgres/pgtest"
 	"github.com/settled-dev/settled/tasks"
 )
 
@@ -201,4 +202,40 @@ func TestEachCommitIsToldWithItsRequests(t *testing.T) {
 	if told != asked || commits < 1 || commits > asked {
 		t.Errorf("told of %d requests in %d commits, want %d in as many or fewer", told, commits, asked)
 	}
+}
+
+// Without an answer from a synchronous standby a commit waits, and is there for everybody to read once the wait is cut short.
+func TestReplayIsNotAnsweredBeforeTheStandbyHasTheRequest(t *testing.T) {
+	t.Parallel()
+	_, db := pgtest.NewPrivate(t)
+	d := &desk{db: db, client: newClient(t, db, nil, tasks.ClientConfig{AnswerWithin: 200 * time.Millisecond})}
+	awaitStandby := func(name string) {
+		t.Helper()
+		ctx := context.WithoutCancel(t.Context())
+		if _, err := db.Owner.Exec(ctx, "ALTER SYSTEM SET synchronous_standby_names = '"+name+"'"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Owner.Exec(ctx, "SELECT pg_reload_conf()"); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the setting counts", func() bool {
+			return d.count(t, "SELECT count(*) FROM pg_settings WHERE name = 'synchronous_standby_names' AND setting = $1", name) == 1
+		})
+	}
+	awaitStandby("nobody")
+	defer awaitStandby("")
+	if _, err := d.client.Enqueue(t.Context(), reward("r1", "u1", "1.00")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("a commit that nobody has confirmed: %v", err)
+	}
+	waiting := func() int {
+		return d.count(t, "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+	}
+	eventually(t, "the wait is cut short, and the request is there", func() bool {
+		waiting()
+		return d.count(t, "SELECT count(*) FROM requests WHERE key = 'r1'") == 1
+	})
+	if receipt, err := d.client.Enqueue(t.Context(), reward("r1", "u1", "1.00")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("asked again, it is %s: %v", receipt.Status, err)
+	}
+	eventually(t, "nobody waits any more", func() bool { return waiting() == 0 })
 }
