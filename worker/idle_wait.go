@@ -31,7 +31,7 @@ type idleWait struct {
 
 	mu      sync.Mutex
 	waiting map[string]bool // pending lists that a server waits for
-	closed  bool            // nobody waits any more: the servers stop, or this Redis does not know the command
+	closed  bool            // nobody waits any more: the servers stop, or Redis refuses the command itself
 }
 
 func newIdleWait(client redis.UniversalClient) *idleWait {
@@ -51,12 +51,17 @@ func (w *idleWait) EvalSha(ctx context.Context, sha string, keys []string, args 
 		return w.UniversalClient.EvalSha(ctx, sha, keys, args...)
 	case errors.Is(err, redis.Nil):
 		return reply
-	case isRedisReply(err):
+	case isRefusedCommand(err):
 		w.close()
 		return reply
-	default:
+	default: // also a Redis that loads its data or has become a replica: the next dequeue tries again
 		return redis.NewCmdResult(nil, err)
 	}
+}
+
+// isRefusedCommand says that Redis, or a proxy before it, will never run the command for us: it does not know it, or we may not.
+func isRefusedCommand(err error) bool {
+	return redis.HasErrorPrefix(err, "unknown command") || redis.HasErrorPrefix(err, "NOPERM")
 }
 
 // wait blocks until the list has an element. It returns redis.Nil when it has none for long, or when the servers stop.

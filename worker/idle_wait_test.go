@@ -83,13 +83,10 @@ func TestIdleWaitGivesWayToARedisThatRefusesIt(t *testing.T) {
 	t.Parallel()
 	client := openRedis(t, redistest.New(t))
 	idle := newIdleWait(client)
-	// A list of another type makes Redis refuse the command, as a proxy does that does not know it.
-	if err := client.Set(t.Context(), "asynq:{refunds}:pending", "x", 0).Err(); err != nil {
+	if err := client.Do(t.Context(), "ACL", "SETUSER", "default", "-blmove").Err(); err != nil {
 		t.Fatal(err)
 	}
-	keys := []string{"asynq:{refunds}:pending", "asynq:{refunds}:paused", "asynq:{refunds}:active", "asynq:{refunds}:lease"}
-	sha := client.ScriptLoad(t.Context(), "return nil").Val()
-	if err := idle.EvalSha(t.Context(), sha, keys).Err(); !errors.Is(err, redis.Nil) {
+	if err := dequeueNothing(t, client, idle); !errors.Is(err, redis.Nil) {
 		t.Errorf("dequeue returned %v, want that nothing is there", err)
 	}
 	if !idle.isClosed() {
@@ -97,8 +94,34 @@ func TestIdleWaitGivesWayToARedisThatRefusesIt(t *testing.T) {
 	}
 }
 
-// blocked finds clients that wait inside Redis.
-var blocked = regexp.MustCompile(`flags=\w*b\w*`)
+func TestIdleWaitOutlivesARedisThatEndsItByAnError(t *testing.T) {
+	t.Parallel()
+	client := openRedis(t, redistest.New(t))
+	idle := newIdleWait(client)
+	ended := make(chan error, 1)
+	go func() { ended <- dequeueNothing(t, client, idle) }()
+	eventually(t, "the server waits", func() bool { return blockedClients(t, client) == 1 })
+	// A primary that becomes a replica ends its clients' waits by the same error.
+	waiting := blocked.FindStringSubmatch(client.ClientList(t.Context()).Val())
+	if err := client.Do(t.Context(), "CLIENT", "UNBLOCK", waiting[1], "ERROR").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !redis.HasErrorPrefix(err, "UNBLOCKED") {
+		t.Errorf("dequeue returned %v, want what Redis said", err)
+	}
+	if idle.isClosed() {
+		t.Error("nobody waits any more after one error")
+	}
+}
+
+// dequeueNothing asks as asynq does for the next task of an empty queue.
+func dequeueNothing(t *testing.T, client *redis.Client, idle *idleWait) error {
+	keys := []string{"asynq:{refunds}:pending", "asynq:{refunds}:paused", "asynq:{refunds}:active", "asynq:{refunds}:lease"}
+	return idle.EvalSha(t.Context(), client.ScriptLoad(t.Context(), "return nil").Val(), keys).Err()
+}
+
+// blocked finds the ids of clients that wait inside Redis.
+var blocked = regexp.MustCompile(`(?m)^id=(\d+) .* flags=\w*b\w*`)
 
 func blockedClients(t *testing.T, client *redis.Client) int {
 	t.Helper()
