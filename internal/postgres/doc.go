@@ -9,7 +9,8 @@
 // A serving process does not start on a server where an acknowledged commit can be lost by a crash
 // (synchronous_commit off), on a standby, or on one that is too old: Open fails with ErrAsyncCommit, ErrStandby or
 // ErrOldServer. A failover to an asynchronous standby loses acknowledged commits all the same; a deployment that fails
-// over needs synchronous_standby_names.
+// over needs synchronous_standby_names. Connections that a pool opens later wait for their commits even where the
+// database's setting was turned off meanwhile.
 //
 // The role and the timeouts travel in the connection's start-up message and statements are prepared per connection, so
 // a pooler in transaction mode between us and the server is not supported.

@@ -185,9 +185,13 @@ func (s settings) apply(config *pgxpool.Config, url, role string) {
 	if s.statementTimeout > 0 {
 		parameters["statement_timeout"] = milliseconds(s.statementTimeout)
 	}
-	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		pgarray.Register(conn.TypeMap())
-		return nil
+		if s.allowAsyncCommit {
+			return nil
+		}
+		_, err := conn.Exec(ctx, waitForCommitsSQL)
+		return err
 	}
 	for _, change := range s.configure {
 		change(config)
@@ -233,9 +237,15 @@ func checkServer(ctx context.Context, pool *pgxpool.Pool, allowAsyncCommit, need
 	}
 }
 
+// selectServerState reads what a connection starts with, before waitForCommitsSQL.
 const selectServerState = `
-SELECT current_setting('synchronous_commit'), pg_is_in_recovery(), current_setting('server_version_num')::int,
-       to_regclass('books') IS NOT NULL`
+SELECT (SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit'), pg_is_in_recovery(),
+       current_setting('server_version_num')::int, to_regclass('books') IS NOT NULL`
+
+// waitForCommitsSQL is for connections that come later than the look at the server: a database's setting may change, and a pool outlives
+// it. It leaves the settings alone that wait for more than the own disk.
+const waitForCommitsSQL = `
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
 
 // isMissingRole reports whether the server refused the connection because ServiceRole does not exist. No other value
 // that we send at start-up can be refused as invalid.

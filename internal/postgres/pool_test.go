@@ -106,6 +106,26 @@ func TestServerThatAcknowledgesBeforeItIsDurableIsRefused(t *testing.T) {
 	pool.Close()
 }
 
+func TestLaterConnectionsWaitForTheirCommitsWhateverTheDatabaseSays(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	pool, err := postgres.Open(t.Context(), db.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	for said, want := range map[string]string{"off": "on", "remote_apply": "remote_apply"} {
+		name := pgx.Identifier{db.Pool.Config().ConnConfig.Database}.Sanitize()
+		if _, err := db.Owner.Exec(t.Context(), "ALTER DATABASE "+name+" SET synchronous_commit = "+said); err != nil {
+			t.Fatal(err)
+		}
+		pool.Reset()
+		if got := current(t, pool, "synchronous_commit"); got != want {
+			t.Errorf("with %s in the database a new connection has %s, want %s", said, got, want)
+		}
+	}
+}
+
 func TestOwnerWhoIsNotASuperuserMigratesAndServes(t *testing.T) {
 	t.Parallel()
 	server, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Fast: true})
