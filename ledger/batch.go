@@ -46,7 +46,8 @@ type Answer struct {
 type batch struct {
 	ledger  *Ledger
 	book    int
-	ids     []uuid.UUID // each once
+	ids     []uuid.UUID              // each once
+	kinds   map[uuid.UUID]tasks.Kind // the only one that is applied of an id; empty for any
 	answers map[uuid.UUID]Answer
 	loaded  map[uuid.UUID]*decided
 	bells   []tasks.Bell // what is due once the batch has committed
@@ -54,8 +55,8 @@ type batch struct {
 	at      time.Time
 }
 
-func newBatch(l *Ledger, book int, ids []uuid.UUID) *batch {
-	return &batch{ledger: l, book: book, ids: ids, answers: make(map[uuid.UUID]Answer, len(ids)),
+func newBatch(l *Ledger, book int, ids []uuid.UUID, kinds map[uuid.UUID]tasks.Kind) *batch {
+	return &batch{ledger: l, book: book, ids: ids, kinds: kinds, answers: make(map[uuid.UUID]Answer, len(ids)),
 		loaded: make(map[uuid.UUID]*decided, len(ids))}
 }
 
@@ -107,6 +108,9 @@ func (b *batch) load(ctx context.Context, conn *pgx.Conn) error {
 			&request.AcceptedAt); err != nil {
 			rows.Close()
 			return fmt.Errorf("read %d requests: %w", len(b.ids), err)
+		}
+		if kind := b.kinds[request.ID]; kind != "" && kind != request.Kind {
+			continue
 		}
 		if _, known := b.ledger.rules[request.Kind]; !known {
 			b.answers[request.ID] = Answer{Fate: Deferred}

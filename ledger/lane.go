@@ -12,12 +12,14 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/settled-dev/settled/internal/postgres"
+	"github.com/settled-dev/settled/tasks"
 )
 
 // submission is one caller's requests. done is closed once answers or err are set.
 type submission struct {
 	ids     []uuid.UUID
-	alone   bool // suspected of ending processes: it shares its batch with nobody
+	kind    tasks.Kind // the only one that is applied; empty for any
+	alone   bool       // suspected of ending processes: it shares its batch with nobody
 	answers []Answer
 	err     error
 	done    chan struct{}
@@ -183,17 +185,17 @@ func (l *lane) applyGroup(ctx context.Context, group []*submission) {
 	for _, s := range group {
 		size += len(s.ids)
 	}
-	ids, seen := make([]uuid.UUID, 0, size), make(map[uuid.UUID]bool, size)
+	ids, kinds := make([]uuid.UUID, 0, size), make(map[uuid.UUID]tasks.Kind, size)
 	for _, s := range group {
 		for _, id := range s.ids {
-			if !seen[id] {
-				seen[id] = true
+			if _, seen := kinds[id]; !seen {
+				kinds[id] = s.kind // of two that contradict each other one comes in vain, and the relay rings again
 				ids = append(ids, id)
 			}
 		}
 	}
 	answers := make(map[uuid.UUID]Answer, len(ids))
-	err := l.applyIDs(ctx, ids, answers)
+	err := l.applyIDs(ctx, ids, kinds, answers)
 	for _, s := range group {
 		s.answers = make([]Answer, len(s.ids))
 		for i, id := range s.ids {
@@ -213,8 +215,8 @@ const batchTriesMax = 4
 
 // applyIDs applies requests, halving a batch whose content PostgreSQL refuses. Answers are added as they are known: an error leaves
 // the requests without an answer undecided.
-func (l *lane) applyIDs(ctx context.Context, ids []uuid.UUID, answers map[uuid.UUID]Answer) error {
-	err := l.applyBatch(ctx, ids, answers)
+func (l *lane) applyIDs(ctx context.Context, ids []uuid.UUID, kinds map[uuid.UUID]tasks.Kind, answers map[uuid.UUID]Answer) error {
+	err := l.applyBatch(ctx, ids, kinds, answers)
 	if err == nil || !postgres.IsContent(err) || isTaken(err) {
 		return err
 	}
@@ -227,12 +229,12 @@ func (l *lane) applyIDs(ctx context.Context, ids []uuid.UUID, answers map[uuid.U
 	}
 	l.ledger.metrics.bisected()
 	half := len(ids) / 2
-	return errors.Join(l.applyIDs(ctx, ids[:half], answers), l.applyIDs(ctx, ids[half:], answers))
+	return errors.Join(l.applyIDs(ctx, ids[:half], kinds, answers), l.applyIDs(ctx, ids[half:], kinds, answers))
 }
 
-func (l *lane) applyBatch(ctx context.Context, ids []uuid.UUID, answers map[uuid.UUID]Answer) error {
+func (l *lane) applyBatch(ctx context.Context, ids []uuid.UUID, kinds map[uuid.UUID]tasks.Kind, answers map[uuid.UUID]Answer) error {
 	for try := 1; ; try++ {
-		b := newBatch(l.ledger, l.book, ids)
+		b := newBatch(l.ledger, l.book, ids, kinds)
 		err := l.runBatch(ctx, b)
 		if err == nil {
 			for id, answer := range b.answers {

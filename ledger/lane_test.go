@@ -148,7 +148,7 @@ func TestSuspectSharesItsTransactionWithNobody(t *testing.T) {
 		applying.Go(func() {
 			var err error
 			if i == 10 {
-				_, err = b.Ledger.ApplyAlone(t.Context(), receipt.Book, receipt.ID)
+				_, err = b.Ledger.ApplyAlone(t.Context(), tasks.Ring{Book: receipt.Book, Kind: receipt.Kind, IDs: []uuid.UUID{receipt.ID}})
 			} else {
 				_, err = b.Ledger.Apply(t.Context(), receipt.Book, receipt.ID)
 			}

@@ -135,9 +135,15 @@ func (l *Ledger) Apply(ctx context.Context, book int, ids ...uuid.UUID) ([]Answe
 	return l.submit(ctx, book, &submission{ids: ids, done: make(chan struct{})})
 }
 
-// ApplyAlone applies one request in a batch of its own: for requests that may have ended a process before.
-func (l *Ledger) ApplyAlone(ctx context.Context, book int, id uuid.UUID) (Answer, error) {
-	answers, err := l.submit(ctx, book, &submission{ids: []uuid.UUID{id}, alone: true, done: make(chan struct{})})
+// ApplyRing applies what a ring names, as Apply does. A request of another kind than the ring's is NotStored to it: rings lie in Redis,
+// where anybody may have put them, and a refund:send must not be applied for a ring that has not asked its channel.
+func (l *Ledger) ApplyRing(ctx context.Context, ring tasks.Ring) ([]Answer, error) {
+	return l.submit(ctx, ring.Book, &submission{ids: ring.IDs, kind: ring.Kind, done: make(chan struct{})})
+}
+
+// ApplyAlone applies a ring's one request in a batch of its own: for requests that may have ended a process before.
+func (l *Ledger) ApplyAlone(ctx context.Context, ring tasks.Ring) (Answer, error) {
+	answers, err := l.submit(ctx, ring.Book, &submission{ids: ring.IDs[:1], kind: ring.Kind, alone: true, done: make(chan struct{})})
 	if err != nil {
 		return Answer{}, err
 	}

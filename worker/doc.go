@@ -15,8 +15,8 @@
 //
 //   - W1 No error ends a request. Outages are waited for; a task whose retries are used up ends, and the relay rings again.
 //   - W2 Nothing enters asynq's archive from a handler: it forgets silently, and dead requests are in PostgreSQL.
-//   - W3 A task that cannot be read, or whose requests are not stored, blocks nothing: it is recorded, counted and ended. One of a
-//     newer version is kept for a newer worker.
+//   - W3 A task that cannot be read, or whose requests are not stored or are of another kind than it says, blocks nothing and applies
+//     none of those: it is recorded, counted and ended. One of a newer version is kept for a newer worker.
 //   - W4 A request that ends its process is dead after a bounded number of starts; its neighbours complete.
 //   - W5 A channel is called outside any transaction; it is queried first when PostgreSQL knows of an earlier start.
 //   - W6 After Shutdown returned nil, nothing is written.

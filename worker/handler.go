@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
 
 	"github.com/settled-dev/settled/ledger"
@@ -64,14 +63,14 @@ func (h *handler) applyRing(ctx context.Context, d *delivery) ([]ledger.Answer, 
 	case d.retried > 0 || d.ring.Again:
 		return h.applySuspects(ctx, d)
 	default:
-		return h.apply(ctx, d.ring.Book, d.ring.IDs)
+		return h.apply(ctx, d.ring)
 	}
 }
 
-// apply hands requests to the ledger. While PostgreSQL is away it holds them, until ctx ends or the worker stops.
-func (h *handler) apply(ctx context.Context, book int, ids []uuid.UUID) (answers []ledger.Answer, err error) {
+// apply hands a ring's requests to the ledger. While PostgreSQL is away it holds them, until ctx ends or the worker stops.
+func (h *handler) apply(ctx context.Context, ring tasks.Ring) (answers []ledger.Answer, err error) {
 	err = h.gate.through(ctx, func() error {
-		answers, err = h.ledger.Apply(ctx, book, ids...)
+		answers, err = h.ledger.ApplyRing(ctx, ring)
 		return err
 	})
 	return answers, err

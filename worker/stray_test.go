@@ -11,6 +11,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/internal/rules"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
@@ -78,6 +79,39 @@ func TestUnknownIDDoesNotKeepItsNeighbours(t *testing.T) {
 	s.enqueueRaw(t, "recharge:confirm", fmt.Appendf(nil, `{"v":1,"book":%d,"ids":[%q,%q]}`, receipt.Book, uuid.New(), receipt.ID))
 	eventually(t, "the stored request is applied", func() bool { return s.pending(t) == 0 })
 	eventually(t, "the unknown one is recorded", func() bool { return s.count(t, "SELECT count(*) FROM strays") == 1 })
+}
+
+func TestRingOfAnotherKindAppliesNothing(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	silent, err := tasks.NewClient(t.Context(), s.db.Pool, nil, tasks.ClientConfig{Producer: "silent", RingAfter: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	receipt, err := silent.Enqueue(t.Context(), refundOrders(1)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	scripted := &scriptedChannel{refund: func(context.Context, string) (channel.RefundAnswer, error) {
+		return channel.RefundAnswer{State: channel.RefundSucceeded}, nil
+	}}
+	s.startWorker(t, func(c *Config) {
+		withChannel(scripted)(c)
+		c.RelayInterval = -1
+	})
+	s.enqueueRaw(t, "payment:capture", fmt.Appendf(nil, `{"v":1,"book":%d,"ids":[%q]}`, receipt.Book, receipt.ID))
+	eventually(t, "the ring is recorded", func() bool { return s.count(t, "SELECT count(*) FROM strays") == 1 })
+	if s.pending(t) != 1 || s.outcomesOf(t, tasks.RefundSend) != 0 {
+		t.Error("a refund is applied whose channel was not asked")
+	}
+	s.enqueueRaw(t, "refund:send", fmt.Appendf(nil, `{"v":1,"book":%d,"ids":[%q]}`, receipt.Book, receipt.ID))
+	eventually(t, "its own ring applies it", func() bool { return s.outcomesOf(t, tasks.RefundSend) == 1 })
+	scripted.mu.Lock()
+	defer scripted.mu.Unlock()
+	if len(scripted.calls) != 1 {
+		t.Errorf("its channel heard %v, want one refund", scripted.calls)
+	}
 }
 
 func TestRingOfANewerVersionWaitsForANewerWorker(t *testing.T) {

@@ -72,7 +72,7 @@ func (h *handler) applyTogether(ctx context.Context, ring tasks.Ring) ([]ledger.
 		return nil, nil
 	}
 	h.metrics.suspects.WithLabelValues(suspectsTogether).Add(float64(len(ring.IDs)))
-	answers, err := h.apply(ctx, ring.Book, ring.IDs)
+	answers, err := h.apply(ctx, ring)
 	h.acquitSurvivors(ctx, ring, answers, err)
 	return answers, err
 }
@@ -109,7 +109,7 @@ func (h *handler) applySuspect(ctx context.Context, ring tasks.Ring) ([]ledger.A
 	h.metrics.suspects.WithLabelValues(suspectAlone).Inc()
 	var answer ledger.Answer
 	err = h.gate.through(ctx, func() (err error) {
-		answer, err = h.ledger.ApplyAlone(ctx, ring.Book, id)
+		answer, err = h.ledger.ApplyAlone(ctx, ring)
 		return err
 	})
 	h.acquitSurvivors(ctx, ring, []ledger.Answer{answer}, err)
