@@ -7,11 +7,11 @@ import (
 )
 
 // refuseOrdered says what is wrong with each payload, in their order; nil when nothing is. A recharge that has an order is confirmed by its
-// channel's notice: no producer may say in the channel's stead who has paid what.
+// channel's notice: no producer may say in the channel's stead who has paid what. One that has none gets none afterwards.
 func (a *API) refuseOrdered(ctx context.Context, payloads []tasks.Payload) ([]*tasks.FieldError, error) {
 	var ids []string
 	for _, payload := range payloads {
-		if p, ok := payload.(*tasks.Recharge); ok {
+		if p, ok := payload.(*tasks.Recharge); ok && tasks.Validate(p) == nil { // nothing is stored of one that is refused
 			ids = append(ids, p.RechargeID)
 		}
 	}
@@ -20,7 +20,7 @@ func (a *API) refuseOrdered(ctx context.Context, payloads []tasks.Payload) ([]*t
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	ordered, err := a.config.Recharges.Ordered(ctx, ids)
+	ordered, err := a.config.Recharges.Claim(ctx, ids)
 	if err != nil || len(ordered) == 0 {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -148,4 +149,56 @@ func TestRechargeThatHasAnOrderIsConfirmedByItsChannelAlone(t *testing.T) {
 	if err := d.DB.Pool.QueryRow(t.Context(), "SELECT count(*) FROM requests WHERE key = 'rc1'").Scan(&stored); err != nil || stored != 0 {
 		t.Errorf("%d requests are stored for the order (%v)", stored, err)
 	}
+}
+
+func TestOrderAndConfirmationAtTheSameMomentDoNotBothSucceed(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	var both sync.WaitGroup
+	for i := range 40 {
+		id := fmt.Sprintf("rc%d", i)
+		var opened, confirmed answer
+		both.Go(func() { opened = d.openOrder(t, rechargeOrder(id, "u1", "100.00")) })
+		both.Go(func() { confirmed = d.post(t, tasks.RechargeConfirm, recharge(id, "u2", "9000.00")) })
+		both.Wait()
+		if (opened.status == http.StatusCreated) == (confirmed.status == http.StatusAccepted) {
+			t.Errorf("%s: the order answers %d %s, the confirmation %d %s", id, opened.status, opened.body, confirmed.status, confirmed.body)
+		}
+	}
+}
+
+func TestOrderIsRefusedWhileItsIDsConfirmationIsCommitted(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	tx, err := d.DB.Owner.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "LOCK TABLE requests IN EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	confirmed := make(chan answer, 1)
+	go func() { confirmed <- d.post(t, tasks.RechargeConfirm, recharge("rc1", "u2", "9000.00")) }()
+	waits := false
+	for !waits {
+		if err := tx.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_database b ON b.oid = l.database
+			WHERE NOT l.granted AND b.datname = current_database())`).Scan(&waits); err != nil {
+			t.Fatal(err)
+		}
+	}
+	opened := d.openOrder(t, rechargeOrder("rc1", "u1", "100.00"))
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-confirmed; got.status != http.StatusAccepted {
+		t.Errorf("the confirmation answers %d %s", got.status, got.body)
+	}
+	opened.problem(t, http.StatusUnprocessableEntity)
+}
+
+func TestRefusedConfirmationDoesNotTakeTheID(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.post(t, tasks.RechargeConfirm, recharge("rc1", "u2", "-1.00")).problem(t, http.StatusUnprocessableEntity)
+	d.openOrder(t, rechargeOrder("rc1", "u1", "100.00")).order(t, http.StatusCreated)
 }

@@ -114,7 +114,7 @@ func TestEveryConstraintHasAnAttack(t *testing.T) {
 }
 
 // appendOnly are the tables that a trigger keeps from being changed by anybody.
-var appendOnly = []string{"attempts", "cases", "channel_receipts", "conflicts", "orders", "outcomes", "policies", "requests", "slots",
+var appendOnly = []string{"attempts", "cases", "channel_receipts", "conflicts", "orders", "outcomes", "policies", "recharge_ids", "requests", "slots",
 	"strays", "transfers"}
 
 func TestAppendOnlyTablesRefuseEvenTheirOwner(t *testing.T) {

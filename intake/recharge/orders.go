@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/settled-dev/settled/internal/clock"
@@ -56,16 +57,23 @@ func NewOrders(pool *pgxpool.Pool, books int, clock clock.Clock) *Orders {
 	return &Orders{pool: pool, books: books, clock: clock, looks: &looks{pool: pool}}
 }
 
-// openOrderSQL leaves an order alone that exists, and opens none for a recharge that was confirmed without one. It names no constraint:
-// of two that insert one id at once, the second may meet either unique index of it first.
+// orderIDSQL gives the id to an order, unless a producer has it for a confirmation of his own, or had before there was such a table.
+const orderIDSQL = `
+INSERT INTO recharge_ids (recharge_id, ordered)
+SELECT $1::text, true
+WHERE NOT EXISTS (SELECT FROM requests r WHERE r.kind = 'recharge:confirm' AND r.key = $1::text)
+ON CONFLICT DO NOTHING`
+
+// openOrderSQL leaves an order alone that exists, and opens none whose id orderIDSQL has not got. It names no constraint: of two that insert
+// one id at once, the second may meet either unique index of it first.
 const openOrderSQL = `
 INSERT INTO recharge_orders (book, recharge_id, user_id, channel, amount_fen, out_trade_no, producer, created_at, expires_at)
 SELECT $1::smallint, $2::text, $3, $4, $5::bigint, $6, $7, $8::timestamptz, $9::timestamptz
-WHERE NOT EXISTS (SELECT FROM requests r WHERE r.kind = 'recharge:confirm' AND r.key = $2::text)
+WHERE EXISTS (SELECT FROM recharge_ids i WHERE i.recharge_id = $2::text AND i.ordered)
 ON CONFLICT DO NOTHING`
 
 // Open stores an order for a producer and gives it its number. It may be called twice and at once: the same content is the same order,
-// and opened says who was first. It locks nothing that others wait for. It returns a *tasks.FieldError for what is not allowed, and a
+// and opened says who was first. It holds the recharge's id until its commit. It returns a *tasks.FieldError for what is not allowed, and a
 // *ConflictError when the id was used for another order, or by another producer.
 func (o *Orders) Open(ctx context.Context, producer string, asked tasks.RechargeOrder) (order Order, opened bool, err error) {
 	if err := tasks.CheckProducer(producer); err != nil {
@@ -112,13 +120,19 @@ func checkExpiry(now, expiresAt time.Time) error {
 	return nil
 }
 
-func (o *Orders) insert(ctx context.Context, order Order) (bool, error) {
-	tag, err := o.pool.Exec(ctx, openOrderSQL, tasks.BookOf(order.UserID, o.books), order.RechargeID, order.UserID, order.Channel,
-		order.Amount.Fen(), order.OutTradeNo, order.Producer, order.CreatedAt, order.ExpiresAt)
-	if err != nil {
+// insert says whether it has stored the order. Its two statements share a transaction; the second sees what the first has waited for.
+func (o *Orders) insert(ctx context.Context, order Order) (stored bool, err error) {
+	var queries pgx.Batch
+	queries.Queue(orderIDSQL, order.RechargeID)
+	queries.Queue(openOrderSQL, tasks.BookOf(order.UserID, o.books), order.RechargeID, order.UserID, order.Channel, order.Amount.Fen(),
+		order.OutTradeNo, order.Producer, order.CreatedAt, order.ExpiresAt).Exec(func(tag pgconn.CommandTag) error {
+		stored = tag.RowsAffected() == 1
+		return nil
+	})
+	if err := o.pool.SendBatch(ctx, &queries).Close(); err != nil {
 		return false, fmt.Errorf("store recharge order %q: %w", order.RechargeID, err)
 	}
-	return tag.RowsAffected() == 1, nil
+	return stored, nil
 }
 
 // closeOrderSQL locks the one order.
@@ -164,24 +178,35 @@ func (o *Orders) Find(ctx context.Context, rechargeID string) (Order, error) {
 	return o.complete(order), nil
 }
 
-const orderedSQL = `
-SELECT o.recharge_id
-FROM unnest($1::text[]) AS asked (id)
-JOIN recharge_orders o ON o.recharge_id = asked.id`
+// claimIDsSQL takes the ids in their order, so that two who claim the same ones wait for each other and do not deadlock.
+const claimIDsSQL = `
+INSERT INTO recharge_ids (recharge_id, ordered)
+SELECT id, false
+FROM (SELECT DISTINCT unnest($1::text[]) AS id ORDER BY 1) asked
+ON CONFLICT DO NOTHING`
 
-// Ordered says which of these ids have an order: their recharges are confirmed by the channel's notice alone.
-func (o *Orders) Ordered(ctx context.Context, rechargeIDs []string) (map[string]bool, error) {
-	rows, err := o.pool.Query(ctx, orderedSQL, rechargeIDs)
-	if err != nil {
-		return nil, fmt.Errorf("look for %d recharge orders: %w", len(rechargeIDs), err)
-	}
-	ordered := map[string]bool{}
-	var id string
-	if _, err := pgx.ForEachRow(rows, []any{&id}, func() error {
-		ordered[id] = true
-		return nil
-	}); err != nil {
-		return nil, fmt.Errorf("look for %d recharge orders: %w", len(rechargeIDs), err)
+const orderedSQL = `
+SELECT i.recharge_id
+FROM unnest($1::text[]) AS asked (id)
+JOIN recharge_ids i ON i.recharge_id = asked.id AND i.ordered`
+
+// Claim takes the ids of recharges that their producer confirms himself, and says which of them have an order: those are confirmed by the
+// channel's notice alone. The others get no order from now on. It may be called twice and at once; it waits for orders that are being
+// opened under the same ids.
+func (o *Orders) Claim(ctx context.Context, rechargeIDs []string) (ordered map[string]bool, err error) {
+	ordered = map[string]bool{}
+	var queries pgx.Batch
+	queries.Queue(claimIDsSQL, rechargeIDs)
+	queries.Queue(orderedSQL, rechargeIDs).Query(func(rows pgx.Rows) error {
+		var id string
+		_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+			ordered[id] = true
+			return nil
+		})
+		return err
+	})
+	if err := o.pool.SendBatch(ctx, &queries).Close(); err != nil {
+		return nil, fmt.Errorf("claim %d recharge ids: %w", len(rechargeIDs), err)
 	}
 	return ordered, nil
 }
