@@ -149,11 +149,19 @@ SELECT (SELECT count(*) FROM requests),
            (SELECT format('pending row of %s in book %s has no request', p.request_id, p.book)
             FROM pending p WHERE NOT EXISTS (SELECT FROM requests r WHERE r.book = p.book AND r.id = p.request_id) LIMIT 1))`},
 
-	{"I10", "every answered number was stored before it was sent, with its amount", `
+	{"I10", "every answered number was stored before it was sent, with its amount; what is revised had failed", `
 SELECT (SELECT count(*) FROM requests WHERE kind = 'refund:send'),
-       (SELECT format('answer %s of %s yuan has no order of that amount', a.key, a.payload ->> 'amount')
-        FROM requests a
-        LEFT JOIN requests s ON s.kind = 'refund:send' AND s.key = a.key
-        WHERE a.kind = 'refund:answer' AND (s.payload ->> 'amount' IS DISTINCT FROM a.payload ->> 'amount'
-            OR s.accepted_at > a.accepted_at) LIMIT 1)`},
+       coalesce(
+           (SELECT format('%s %s of %s yuan has no order of that amount', a.kind, a.key, a.payload ->> 'amount')
+            FROM requests a
+            LEFT JOIN requests s ON s.kind = 'refund:send' AND s.key = a.key
+            WHERE a.kind IN ('refund:answer', 'refund:revise') AND (s.payload ->> 'amount' IS DISTINCT FROM a.payload ->> 'amount'
+                OR s.accepted_at > a.accepted_at) LIMIT 1),
+           (SELECT format('revision %s is applied, and its answer is no applied failure', v.key)
+            FROM requests v
+            JOIN outcomes o ON o.book = v.book AND o.request_id = v.id AND o.result = 'applied'
+            LEFT JOIN requests a ON a.kind = 'refund:answer' AND a.key = v.key
+            LEFT JOIN outcomes d ON d.book = a.book AND d.request_id = a.id
+            WHERE v.kind = 'refund:revise' AND (a.payload ->> 'result' IS DISTINCT FROM 'failed' OR d.result IS DISTINCT FROM 'applied')
+            LIMIT 1))`},
 }

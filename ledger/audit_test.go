@@ -74,7 +74,14 @@ var breaks = []struct {
 	{"a pending row of nothing", "I9", "has no request", "DELETE FROM requests WHERE key = 'early'"},
 	{"an answer of another amount", "I10", "has no order of that amount", `UPDATE requests SET payload = replace(payload::text, '"amount":"6.00"', '"amount":"6.01"')::json
 		WHERE kind = 'refund:answer'`},
-	{"an answer to a number that was never sent", "I10", "has no order of that amount", "UPDATE requests SET key = 'rfx' WHERE kind = 'refund:answer'"},
+	{"an answer to a number that was never sent", "I10", "has no order of that amount", `UPDATE requests SET key = 'rfx'
+		WHERE kind = 'refund:answer' AND payload ->> 'result' = 'succeeded'`},
+	{"a revision of another amount", "I10", "refund:revise", `UPDATE requests SET payload = replace(payload::text, '"amount":"5.00"', '"amount":"5.01"')::json
+		WHERE kind = 'refund:revise'`},
+	{"a revision of a success", "I10", "no applied failure", `UPDATE requests SET payload = replace(payload::text, '"failed"', '"succeeded"')::json
+		WHERE kind = 'refund:answer'`},
+	{"a revision of nothing", "I10", "no applied failure", `DELETE FROM outcomes
+		WHERE request_id = (SELECT id FROM requests WHERE kind = 'refund:answer' AND payload ->> 'result' = 'failed')`},
 	{"an answer before its question", "I10", "has no order of that amount", "UPDATE requests SET accepted_at = now() + interval '1 day' WHERE kind = 'refund:send'"},
 }
 
@@ -104,11 +111,16 @@ func openWithoutAudit(t *testing.T) *pgtest.Database {
 	ask(ledgertest.Refund("rf1", "o1", "anna", "30.00"), ledgertest.Transfer("t1", "anna", someoneElsewhere("anna"), "10.00"),
 		ledgertest.Enrolment("e1", "anna", "20.00"))
 	ask(&tasks.Sweep{ProductID: "xiaojinku", BusinessDate: "2026-03-02"}, ledgertest.Refund("early", "o9", "anna", "1.00"))
-	items, err := client.EnqueueMany(t.Context(), []tasks.Payload{answerTo(t, db)})
+	items, err := client.EnqueueMany(t.Context(), []tasks.Payload{answerTo(t, db, "rf1")})
 	if err != nil || items[0].Err != nil {
 		t.Fatal(err, items)
 	}
 	settleDue(t, l)
+	ask(ledgertest.Refund("rf2", "o1", "anna", "25.00"))
+	failure := answerTo(t, db, "rf2")
+	revision := tasks.RefundRevision(*failure)
+	failure.Result = tasks.RefundFailed
+	ask(failure, &revision)
 	return db
 }
 
@@ -137,11 +149,12 @@ func settleDue(t *testing.T, l *ledger.Ledger) {
 	}
 }
 
-// answerTo is the channel's success for the one refund order in the books.
-func answerTo(t *testing.T, db *pgtest.Database) *tasks.RefundResult {
+// answerTo is the channel's success for the one order of a refund in the books.
+func answerTo(t *testing.T, db *pgtest.Database, refundID string) *tasks.RefundResult {
 	t.Helper()
 	var raw []byte
-	if err := db.Pool.QueryRow(t.Context(), "SELECT payload FROM requests WHERE kind = 'refund:send'").Scan(&raw); err != nil {
+	if err := db.Pool.QueryRow(t.Context(), "SELECT payload FROM requests WHERE kind = 'refund:send' AND payload ->> 'refund_id' = $1",
+		refundID).Scan(&raw); err != nil {
 		t.Fatal(err)
 	}
 	payload, err := tasks.DecodePayload(tasks.RefundSend, raw)

@@ -27,7 +27,7 @@
 //     the promotions and the other books owe, per book; over all books, what one book owes another is on its way there.
 //   - I8 One sweep per user, product and business date; the balance after it is at least the user's keep amount.
 //   - I9 A request is pending or has an outcome, never both and never neither.
-//   - I10 Every number sent to a channel is a stored request's key, and belongs to one refund.
+//   - I10 Every number sent to a channel is a stored request's key, and belongs to one refund. Its answer is revised only if it failed.
 //
 // # Concurrency
 //

@@ -171,7 +171,7 @@ func TestSecondAnswerOfAChannelMovesNothing(t *testing.T) {
 		ledgertest.Applied(t, b.Do(t, ledgertest.Payment("o1", "u1", ledgertest.Leg(tasks.SourceWeChat, "20.00")),
 			ledgertest.Refund("rf1", "o1", "u1", "6.00"))...)
 		b.Settle(t)
-		answer := answerTo(t, b.DB)
+		answer := answerTo(t, b.DB, "rf1")
 		answer.Result = first
 		ledgertest.Applied(t, b.Do(t, answer, answer)...)
 		refunding, clearing := b.Balance(t, ledger.ChannelRefunding(tasks.SourceWeChat)), b.Balance(t, ledger.ChannelClearing(tasks.SourceWeChat))

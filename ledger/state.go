@@ -17,6 +17,7 @@ type Reads struct {
 	receipts   map[Receipt]struct{}
 	enrolments map[enrolmentKey]struct{}
 	pages      map[pageKey]struct{}
+	answers    map[string]struct{} // by refund numbers
 }
 
 type enrolmentKey struct{ productID, userID string }
@@ -26,7 +27,8 @@ type pageKey struct{ productID, after string }
 // newReads has room for an account and an order of each request: maps that grow cost a batch a twentieth of its processor time.
 func newReads(requests int) *Reads {
 	return &Reads{accounts: make(map[AccountName]struct{}, requests), orders: make(map[string]bool, requests),
-		receipts: map[Receipt]struct{}{}, enrolments: map[enrolmentKey]struct{}{}, pages: map[pageKey]struct{}{}}
+		receipts: map[Receipt]struct{}{}, enrolments: map[enrolmentKey]struct{}{}, pages: map[pageKey]struct{}{},
+		answers: map[string]struct{}{}}
 }
 
 // Account reads a user's account, whether it exists or not. Accounts that are not guarded need not be read: no rule may depend on
@@ -45,6 +47,9 @@ func (r *Reads) OrderWithLines(orderID string) { r.orders[orderID] = true }
 
 // Receipt reads whether a channel's payment has funded a request.
 func (r *Reads) Receipt(receipt Receipt) { r.receipts[receipt] = struct{}{} }
+
+// ChannelAnswer reads what a channel has answered to a refund's number of this book, as far as it was applied.
+func (r *Reads) ChannelAnswer(number string) { r.answers[number] = struct{}{} }
 
 // Enrolment reads a user's enrolment in a product.
 func (r *Reads) Enrolment(productID, userID string) {
@@ -69,6 +74,14 @@ type State struct {
 	receipts   map[Receipt]bool
 	enrolments map[enrolmentKey]*Enrolment
 	pages      map[pageKey][]Enrolment
+	answers    map[string]*ChannelAnswer // nil: read and not applied when the batch began
+}
+
+// ChannelAnswer is what an applied refund:answer says.
+type ChannelAnswer struct {
+	Result    tasks.RefundEnd
+	Consented bool
+	Amount    money.Amount
 }
 
 // NewState makes an empty working set of one book. Tests of rules fill it with Put calls.
@@ -81,7 +94,8 @@ func newState(book, books int, policy tasks.Policy, reads *Reads) *State {
 	accounts, orders := len(reads.accounts)+len(reads.orders), len(reads.orders)
 	return &State{book: book, books: books, policy: policy, accounts: make(map[AccountName]*Account, accounts),
 		byID: make(map[int64]*Account, accounts), orders: make(map[string]*Order, orders), withLines: make(map[string]bool, orders),
-		receipts: map[Receipt]bool{}, enrolments: map[enrolmentKey]*Enrolment{}, pages: map[pageKey][]Enrolment{}}
+		receipts: map[Receipt]bool{}, enrolments: map[enrolmentKey]*Enrolment{}, pages: map[pageKey][]Enrolment{},
+		answers: map[string]*ChannelAnswer{}}
 }
 
 // Book is the book that the batch locked.
@@ -125,6 +139,16 @@ func (s *State) Funded(receipt Receipt) bool {
 	return funded
 }
 
+// ChannelAnswer finds a channel's answer to a refund's number, which was read; false while it is not applied. One that is applied
+// earlier in the same batch is not found: who parks for it is woken by that batch.
+func (s *State) ChannelAnswer(number string) (*ChannelAnswer, bool) {
+	answer, ok := s.answers[number]
+	if !ok {
+		panic(fmt.Sprintf("rule looks at the answer to refund number %s, which it did not read", number))
+	}
+	return answer, answer != nil
+}
+
 // Enrolment finds an enrolment that was read; false when there is none.
 func (s *State) Enrolment(productID, userID string) (*Enrolment, bool) {
 	enrolment, ok := s.enrolments[enrolmentKey{productID, userID}]
@@ -164,6 +188,9 @@ func (s *State) PutOrder(orderID string, order *Order) {
 
 // PutReceipt says in a state made by hand whether a channel's payment has funded a request.
 func (s *State) PutReceipt(receipt Receipt, funded bool) { s.receipts[receipt] = funded }
+
+// PutChannelAnswer puts a channel's answer into a state made by hand; nil means that it was read and none is applied.
+func (s *State) PutChannelAnswer(number string, answer *ChannelAnswer) { s.answers[number] = answer }
 
 // PutEnrolment puts an enrolment into a state made by hand; nil means that there is none.
 func (s *State) PutEnrolment(productID, userID string, enrolment *Enrolment) {

@@ -56,6 +56,14 @@ SELECT r.channel, r.channel_txn_id
 FROM unnest($1::text[], $2::text[]) AS asked (channel, channel_txn_id)
 JOIN channel_receipts r ON r.channel = asked.channel AND r.channel_txn_id = asked.channel_txn_id`
 
+// readChannelAnswersSQL looks in the batch's book: a refund's answer lives with the refund's user, as what revises it does.
+const readChannelAnswersSQL = `
+SELECT r.key, r.payload ->> 'result', coalesce(r.payload ->> 'consented' = 'true', false), ((r.payload ->> 'amount')::numeric * 100)::bigint
+FROM unnest($2::text[]) AS asked (number)
+JOIN requests r ON r.kind = 'refund:answer' AND r.key = asked.number AND r.book = $1
+JOIN outcomes o ON o.book = r.book AND o.request_id = r.id
+WHERE o.result = 'applied'`
+
 const readEnrolmentsSQL = `
 SELECT e.product_id, e.user_id, e.keep_fen, e.consent_version, e.occurred_at
 FROM (SELECT $1::smallint AS book, * FROM unnest($2::text[], $3::text[]) AS a (product_id, user_id) OFFSET 0) asked
@@ -96,6 +104,7 @@ func (b *batch) open(ctx context.Context, conn *pgx.Conn, state *State, reads *R
 	queueAccounts(&queries, state, reads)
 	queueOrders(&queries, state, reads)
 	queueReceipts(&queries, state, reads)
+	queueChannelAnswers(&queries, state, reads)
 	queueEnrolments(&queries, state, reads)
 	if err := conn.SendBatch(ctx, &queries).Close(); err != nil {
 		return standing{}, fmt.Errorf("lock book %d and read: %w", state.book, err)
@@ -214,6 +223,29 @@ func queueReceipts(queries *pgx.Batch, state *State, reads *Reads) {
 		var receipt Receipt
 		_, err := pgx.ForEachRow(rows, []any{&receipt.Channel, &receipt.TxnID}, func() error {
 			state.receipts[receipt] = true
+			return nil
+		})
+		return err
+	})
+}
+
+func queueChannelAnswers(queries *pgx.Batch, state *State, reads *Reads) {
+	if len(reads.answers) == 0 {
+		return
+	}
+	numbers := make([]string, 0, len(reads.answers))
+	for number := range reads.answers {
+		numbers = append(numbers, number)
+		state.answers[number] = nil
+	}
+	queries.Queue(readChannelAnswersSQL, state.book, numbers).Query(func(rows pgx.Rows) error {
+		var number string
+		var answer ChannelAnswer
+		var fen int64
+		_, err := pgx.ForEachRow(rows, []any{&number, &answer.Result, &answer.Consented, &fen}, func() error {
+			found := answer
+			found.Amount = money.FromFen(fen)
+			state.answers[number] = &found
 			return nil
 		})
 		return err

@@ -21,7 +21,7 @@ func sendRefund(_ *ledger.State, _ *ledger.Request, p *tasks.RefundOrder) ledger
 }
 
 // Answer is the rule of refund:answer: a channel's final answer moves the money out of refunding, or asks a person. Only settled
-// asks for it, from the refund order that it answers, so amount and owner are taken from the request.
+// asks for it, from the refund order that it answers, so amount and owner are taken from the request. It wakes what would revise it.
 func Answer() ledger.Rule { return ledger.NewRule(readAnswer, bookAnswer) }
 
 func readAnswer(p *tasks.RefundResult, r *ledger.Reads) {
@@ -31,6 +31,15 @@ func readAnswer(p *tasks.RefundResult, r *ledger.Reads) {
 }
 
 func bookAnswer(s *ledger.State, _ *ledger.Request, p *tasks.RefundResult) ledger.Decision {
+	d := decideAnswer(s, p)
+	d.Wakes = []string{answerTo(p.Number)}
+	return d
+}
+
+// answerTo is what a revision waits for whose answer is not decided.
+func answerTo(number string) string { return string(tasks.RefundAnswer) + "/" + number }
+
+func decideAnswer(s *ledger.State, p *tasks.RefundResult) ledger.Decision {
 	refunding := s.Account(ledger.ChannelRefunding(p.Channel))
 	switch {
 	case p.Result == tasks.RefundSucceeded:

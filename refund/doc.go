@@ -3,15 +3,20 @@
 //
 // # States
 //
-// A part that goes to a bucket of the balance is done when its refund is applied. A part that goes to a channel takes three requests:
+// A part that goes to a bucket of the balance is done when its refund is applied. A part that goes to a channel takes three requests,
+// and a fourth when the channel takes back that it failed:
 //
 //	refund:apply   merchant payable -> channel refunding; stores a refund:send with the number for the channel
 //	refund:send    the channel is called, outside any transaction; moves nothing
 //	refund:answer  succeeded: channel refunding -> channel clearing
 //	               failed, with consent: channel refunding -> user cash
 //	               failed, without: the money stays in refunding, and a person is asked
+//	refund:revise  the channel had answered failed, and has paid: channel refunding -> channel clearing, as if it had answered so.
+//	               Without consent the case of the failure is over. With consent the user has been paid twice: refunding stands
+//	               at minus the amount, which the user owes, and a person is asked
 //
-// A refund that comes before its payment is parked, and wakes when the payment is captured.
+// A refund that comes before its payment is parked, and wakes when the payment is captured. A revision that comes before its answer is
+// decided is parked, and wakes when it is.
 //
 // # Invariants
 //
@@ -23,6 +28,9 @@
 //     what each still holds of the line.
 //   - R5 A refund number is made from the refund and the leg, is stored before the channel is called (I10), and never changes.
 //   - R6 The order says whose money it is. A refund that names another user is refused, in whichever book that user lives.
+//   - R7 A success moves a number's money to clearing once: as its answer, or as the revision of an answer that was a failure of the
+//     same amount. So the accounts end the same in whatever order a channel says that it has failed and that it has paid, unless the user
+//     had consented and was credited in between.
 //
 // # Splits
 //
@@ -36,7 +44,8 @@
 //
 // Amounts above what remains, lines that the order does not have, and orders of other users are refusals: final, and nothing moves.
 // No answer of a channel is not a failure: see package channel. A refund number has one answer. A second one with another content
-// conflicts at acceptance and is recorded there; it moves nothing. What channels allow in number and age of refunds (WeChat Pay: 50
+// conflicts at acceptance and is recorded there. It moves nothing, except that a success after a failure is accepted as a revision; a
+// failure after a success, or another amount, is for a person. What channels allow in number and age of refunds (WeChat Pay: 50
 // partial ones per order, within 365 days) is not checked here: the channel refuses, and a person is asked.
 //
 // # Sources

@@ -62,6 +62,8 @@ func goldenPayloads() map[string]tasks.Payload {
 			Channel: tasks.SourceWeChat, Amount: yuan("6.00"), Result: tasks.RefundSucceeded, OccurredAt: instant},
 		"refund-answer.failed": &tasks.RefundResult{Number: "rf0123456789abcdef0123456789abce", RefundID: "rf1", UserID: "u1",
 			Channel: tasks.SourceECNY, Amount: yuan("6.00"), Result: tasks.RefundFailed, Consented: true, Reason: "账户已注销", OccurredAt: instant},
+		"refund-revise": &tasks.RefundRevision{Number: "rf0123456789abcdef0123456789abce", RefundID: "rf1", UserID: "u1",
+			Channel: tasks.SourceECNY, Amount: yuan("6.00"), Result: tasks.RefundSucceeded, Consented: true, OccurredAt: instant},
 	}
 }
 

@@ -28,6 +28,7 @@ func (*Sweep) Kind() Kind           { return SweepRun }
 func (*SweepPart) Kind() Kind       { return SweepChunk }
 func (*RefundOrder) Kind() Kind     { return RefundSend }
 func (*RefundResult) Kind() Kind    { return RefundAnswer }
+func (*RefundRevision) Kind() Kind  { return RefundRevise }
 
 func (p *Payment) identity() identity {
 	return identity{key: p.OrderID, userID: p.UserID, occurredAt: p.OccurredAt}
@@ -83,6 +84,8 @@ func (p *RefundResult) identity() identity {
 	return identity{key: p.Number, userID: p.UserID, occurredAt: p.OccurredAt}
 }
 
+func (p *RefundRevision) identity() identity { return (*RefundResult)(p).identity() }
+
 func (p *Payment) normalize()         { p.OccurredAt = canonicalTime(p.OccurredAt) }
 func (p *Refund) normalize()          { p.OccurredAt = canonicalTime(p.OccurredAt) }
 func (p *Recharge) normalize()        { p.OccurredAt = canonicalTime(p.OccurredAt) }
@@ -95,6 +98,7 @@ func (p *Sweep) normalize()           {}
 func (p *SweepPart) normalize()       {}
 func (p *RefundOrder) normalize()     { p.OccurredAt = canonicalTime(p.OccurredAt) }
 func (p *RefundResult) normalize()    { p.OccurredAt = canonicalTime(p.OccurredAt) }
+func (p *RefundRevision) normalize()  { (*RefundResult)(p).normalize() }
 
 // canonicalTime keeps what PostgreSQL keeps, in one zone, so that one instant has one text.
 func canonicalTime(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

@@ -27,6 +27,8 @@ const (
 	RefundSend Kind = "refund:send"
 	// RefundAnswer books a channel's final answer to a RefundSend.
 	RefundAnswer Kind = "refund:answer"
+	// RefundRevise books that a channel has paid a refund of which its RefundAnswer says that it failed.
+	RefundRevise Kind = "refund:revise"
 	// TransferReceive credits a transfer whose recipient lives in another book than its sender.
 	TransferReceive Kind = "transfer:receive"
 	// SweepChunk sweeps the next users of one book.
@@ -48,6 +50,7 @@ var kinds = map[Kind]kindFacts{
 	TransferReceive: {queue: Critical, internal: true, blank: func() Payload { return new(TransferArrival) }},
 	RefundApply:     {queue: Refunds, blank: func() Payload { return new(Refund) }},
 	RefundAnswer:    {queue: Refunds, internal: true, blank: func() Payload { return new(RefundResult) }},
+	RefundRevise:    {queue: Refunds, internal: true, blank: func() Payload { return new(RefundRevision) }},
 	SweepRun:        {queue: Sweeps, blank: func() Payload { return new(Sweep) }},
 	SweepChunk:      {queue: Sweeps, internal: true, blank: func() Payload { return new(SweepPart) }},
 	// A channel may take seconds to answer: refund:send must not hold the workers that refunds wait for.

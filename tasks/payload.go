@@ -228,6 +228,10 @@ type RefundResult struct {
 	OccurredAt time.Time    `json:"occurred_at"`
 }
 
+// RefundRevision is a channel's success after its final answer to the same RefundOrder was a failure. It has that answer's fields; its
+// result is RefundSucceeded.
+type RefundRevision RefundResult
+
 // RefundEnd is how a channel ended a refund.
 type RefundEnd string
 

@@ -210,3 +210,8 @@ func (p *RefundResult) validate(c *fieldCheck) {
 	c.positive("amount", p.Amount)
 	c.eventTime("occurred_at", p.OccurredAt)
 }
+
+func (p *RefundRevision) validate(c *fieldCheck) {
+	(*RefundResult)(p).validate(c)
+	oneOf(c, "result", p.Result, RefundSucceeded)
+}

@@ -100,7 +100,7 @@ func TestPayloadsBuiltInGoAreHeldToTheSameRules(t *testing.T) {
 
 func TestKindsThatProducersMayNotAskForAreRefused(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"", "refund", "refund:", "refund:apply ", "Refund:apply", "refund:send", "refund:answer",
+	for _, text := range []string{"", "refund", "refund:", "refund:apply ", "Refund:apply", "refund:send", "refund:answer", "refund:revise",
 		"recharge:suspend", "transfer:receive", "sweep:chunk", "refund:apply\x00", strings.Repeat("x", 1<<20)} {
 		_, err := tasks.ParseKind(text)
 		expectRefusal(t, err, "kind", "not a kind that producers may ask for")

@@ -24,10 +24,11 @@ const (
 	RechargeSuspended Event = "recharge.suspended"
 )
 
-// eventOf is the event of an outcome; false for what producers are not told. end is how a channel ended a refund, of refund:answer.
+// eventOf is the event of an outcome; false for what producers are not told. end is how a channel ended a refund, of refund:answer and
+// refund:revise.
 func eventOf(kind tasks.Kind, result tasks.Result, end tasks.RefundEnd) (Event, bool) {
 	switch kind {
-	case tasks.RefundAnswer:
+	case tasks.RefundAnswer, tasks.RefundRevise:
 		if end == tasks.RefundSucceeded {
 			return RefundChannelSucceeded, result == tasks.Applied
 		}

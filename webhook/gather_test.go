@@ -76,9 +76,9 @@ func TestChannelsAnswerIsToldToTheRefundsProducer(t *testing.T) {
 	w.Do(t, ledgertest.Payment("o1", "u1", ledgertest.Leg(tasks.SourceWeChat, "4.00")), ledgertest.Refund("rf1", "o1", "u1", "1.00"),
 		ledgertest.Refund("rf2", "o1", "u1", "2.00"))
 	var want []string
+	var number string
 	for i, end := range []tasks.RefundEnd{tasks.RefundSucceeded, tasks.RefundFailed} {
 		refund := fmt.Sprintf("rf%d", i+1)
-		var number string
 		if err := w.DB.Pool.QueryRow(t.Context(), "SELECT key FROM requests WHERE kind = 'refund:send' AND payload ->> 'refund_id' = $1", refund).
 			Scan(&number); err != nil {
 			t.Fatal(err)
@@ -91,6 +91,14 @@ func TestChannelsAnswerIsToldToTheRefundsProducer(t *testing.T) {
 		ledgertest.Applied(t, w.Apply(t, receipt)...)
 		want = append(want, fmt.Sprintf("%d refund.channel_%s %s waiting", i+1, end, number))
 	}
+	revision := &tasks.RefundRevision{Number: number, RefundID: "rf2", UserID: "u1", Channel: tasks.SourceWeChat,
+		Amount: ledgertest.Yuan("2.00"), Result: tasks.RefundSucceeded, OccurredAt: noon}
+	receipt, err := worker.Enqueue(t.Context(), revision)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ledgertest.Applied(t, w.Apply(t, receipt)...)
+	want = append(want, "3 refund.channel_succeeded "+number+" waiting")
 	w.gatherAll(t)
 	if diff := cmp.Diff(want, w.told(t, e)); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)

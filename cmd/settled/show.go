@@ -37,7 +37,7 @@ func (showCommand) Help() string {
           12  merchant/m1/payable  user/u1/cash   30.00                          50.00
 
 A state is accepted, parked (waits for another request), dead (waits for a person), applied or rejected. Kinds that settled asks of ` +
-		`itself are shown too: refund:send, refund:answer, transfer:receive, sweep:chunk. Exit code 1: there is no such request.`
+		`itself are shown too: refund:send, refund:answer, refund:revise, transfer:receive, sweep:chunk. Exit code 1: there is no such request.`
 }
 
 // Run shows the request.

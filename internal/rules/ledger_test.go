@@ -31,6 +31,9 @@ func TestEveryRuleNamesWhatItLooksAt(t *testing.T) {
 	refused := *consented
 	refused.Number, refused.RefundID, refused.Consented, refused.Amount = refund.Number("f2", 2), "f2", false, ledgertest.Yuan("10.00")
 
+	revised := tasks.RefundRevision(refused)
+	revised.Result = tasks.RefundSucceeded
+
 	suspended := &tasks.Suspension{Channel: tasks.SourceWeChat, ChannelTxnID: "wx-2", OutTradeNo: "RC1", Amount: ledgertest.Yuan("7.00"),
 		Cause: tasks.UnknownOrder, OccurredAt: ledgertest.Noon}
 
@@ -40,6 +43,7 @@ func TestEveryRuleNamesWhatItLooksAt(t *testing.T) {
 	}
 	for _, payload := range []tasks.Payload{
 		ledgertest.Recharge("c1", "ada", "200.00"), suspended, ledgertest.Reward("w1", "ada", "5.00"), payment, byLine, toBalance, consented, &refused,
+		&revised,
 		ledgertest.Transfer("t1", "ada", neighbour, "10.00"), ledgertest.Transfer("t2", "ada", foreigner, "10.00"),
 		ledgertest.Enrolment("e1", "ada", "50.00"), ledgertest.Enrolment("e2", "ada", "40.00"),
 		&tasks.Sweep{ProductID: "xiaojinku", BusinessDate: "2026-03-02"},

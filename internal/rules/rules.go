@@ -19,6 +19,7 @@ func All() []ledger.Rule {
 		refund.Apply(),
 		refund.Send(),
 		refund.Answer(),
+		refund.Revise(),
 		wealth.Enrol(),
 		wealth.SweepRun(),
 		wealth.SweepChunk(),

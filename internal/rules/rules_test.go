@@ -29,6 +29,21 @@ func ruleOf(kind tasks.Kind) ledger.Rule {
 	return all[slices.IndexFunc(all, func(rule ledger.Rule) bool { return rule.Kind() == kind })]
 }
 
+// What an answer wakes is what its revision waits for.
+func TestAnswerWakesItsRevision(t *testing.T) {
+	t.Parallel()
+	state := ledger.NewState(0, 1, tasks.DefaultPolicy())
+	state.PutChannelAnswer("rf01", nil)
+	answer := &tasks.RefundResult{Number: "rf01", UserID: "ada", Channel: tasks.SourceWeChat, Amount: money.FromFen(1), Result: tasks.RefundFailed}
+	revision := tasks.RefundRevision(*answer)
+	revision.Result = tasks.RefundSucceeded
+	waits := ruleOf(tasks.RefundRevise).Decide(state, &ledger.Request{Payload: &revision}).WaitsFor()
+	wakes := ruleOf(tasks.RefundAnswer).Decide(state, &ledger.Request{Payload: answer}).Wakes
+	if waits == "" || !slices.Contains(wakes, waits) {
+		t.Errorf("the revision waits for %q, the answer wakes %q", waits, wakes)
+	}
+}
+
 // The rooms of payments and refunds do not know each other; what one waits for the other must say.
 func TestCaptureWakesWhatTheRefundWaitsFor(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,72 @@
+package refund_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/settled-dev/settled/ledger"
+	"github.com/settled-dev/settled/money"
+	"github.com/settled-dev/settled/refund"
+	"github.com/settled-dev/settled/tasks"
+)
+
+func revision() *tasks.RefundRevision {
+	revision := tasks.RefundRevision(*answer(tasks.RefundSucceeded, false))
+	revision.Reason = ""
+	return &revision
+}
+
+// revise runs the rule over books in which the channel has answered so; nil means that no answer is applied.
+func revise(t *testing.T, answered *ledger.ChannelAnswer) ledger.Decision {
+	t.Helper()
+	s := setup(tasks.Proportional, nil)
+	s.PutChannelAnswer("rf01", answered)
+	return decide(t, s, refund.Revise(), revision())
+}
+
+func failure(consented bool, fen int64) *ledger.ChannelAnswer {
+	return &ledger.ChannelAnswer{Result: tasks.RefundFailed, Consented: consented, Amount: money.FromFen(fen)}
+}
+
+func TestSuccessAfterAFailureLeavesTheChannelsClearingAndEndsTheCase(t *testing.T) {
+	t.Parallel()
+	d := revise(t, failure(false, 6_00))
+	wantMoves(t, d, "channel/wechat/refunding -> channel/wechat/clearing 6.00")
+	if want := "wechat has paid after all: the case failed_refund of number rf01 is over"; d.Detail() != want || len(d.Cases) != 0 {
+		t.Errorf("detail %q, want %q; cases %v", d.Detail(), want, d.Cases)
+	}
+}
+
+// What counts is what the failure's answer did with the money, whatever the revision says of consent.
+func TestSuccessAfterAFailureThatCreditedTheUserAsksAPerson(t *testing.T) {
+	t.Parallel()
+	d := revise(t, failure(true, 6_00))
+	wantMoves(t, d, "channel/wechat/refunding -> channel/wechat/clearing 6.00")
+	want := []ledger.Case{{Kind: refund.PaidTwice, Account: "channel/wechat/refunding", Amount: money.FromFen(6_00),
+		Detail: "wechat has paid refund r1, number rf01, whose amount user ada had already got as cash"}}
+	if diff := cmp.Diff(want, d.Cases); diff != "" {
+		t.Errorf("cases (-want +got):\n%s", diff)
+	}
+}
+
+func TestRevisionWaitsForItsAnswer(t *testing.T) {
+	t.Parallel()
+	if d := revise(t, nil); d.Applied() || d.WaitsFor() != "refund:answer/rf01" {
+		t.Errorf("applied %v, waits for %q; want it to wait for refund:answer/rf01", d.Applied(), d.WaitsFor())
+	}
+}
+
+func TestRevisionOfAnythingButThatFailureIsRejected(t *testing.T) {
+	t.Parallel()
+	for name, answered := range map[string]*ledger.ChannelAnswer{
+		"a success":                    {Result: tasks.RefundSucceeded, Amount: money.FromFen(6_00)},
+		"an end nobody knows":          {Result: "reversed", Amount: money.FromFen(6_00)},
+		"another amount":               failure(false, 6_01),
+		"another amount, with consent": failure(true, 5_99),
+	} {
+		if d := revise(t, answered); d.Reason() != tasks.AnswerMatchesNoRefund || len(d.Transfers) != 0 {
+			t.Errorf("%s: reason %q, moves %v", name, d.Reason(), moves(d))
+		}
+	}
+}
