@@ -19,7 +19,8 @@
 //     has never seen the number, and only under the same number.
 //   - C3 An unknown answer moves nothing: the money stays in the channel's refunding account until the channel says how it ended.
 //   - C4 The same final answer gives the same refund:answer request, byte for byte, however often and by whichever worker it was heard.
-//     So a second one is a replay; another one conflicts, and is recorded.
+//     So a second one is a replay; another one conflicts, and is recorded. Only a success after a failure is booked then, as a
+//     refund:revise: channels pay by another way what they could not pay at first.
 //
 // Two workers may call at the same time for one number. Channels refund a number once: out_refund_no at WeChat Pay, out_request_no
 // at Alipay; a repeat is answered with what became of the first. At UnionPay it is orderId with txnTime, and a repeat is refused.

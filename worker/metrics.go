@@ -54,7 +54,7 @@ func (m *metrics) newTaskMetrics() {
 		Help:    "Time until a channel answered about a refund, by channel and answer.",
 		Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15}}, []string{"channel", "answer"})
 	m.channelConflicts = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "settled_worker_channel_conflicts_total",
-		Help: "Final answers of channels that differ from the one that was stored."}, []string{"channel"})
+		Help: "Final answers of channels that differ from the one that was stored, other than a success after a failure."}, []string{"channel"})
 }
 
 func (m *metrics) newRedisMetrics() {

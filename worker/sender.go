@@ -187,7 +187,7 @@ func (s *sender) pursue(ctx context.Context, book int, id uuid.UUID, asked bool)
 	if !final {
 		return fmt.Errorf("%w: %s, number %s: it is processing", errUnanswered, order.Channel, order.Number)
 	}
-	_, err = s.client.Enqueue(ctx, result)
+	receipt, err := channel.Accept(ctx, s.client, result)
 	var conflict *tasks.ConflictError
 	if errors.As(err, &conflict) {
 		// The channel has changed its final answer. The first one stands, this one is on its timeline, and a person must look.
@@ -195,6 +195,10 @@ func (s *sender) pursue(ctx context.Context, book int, id uuid.UUID, asked bool)
 		s.logger.LogAttrs(ctx, slog.LevelError, "channel changed a final answer", slog.String("channel", string(order.Channel)),
 			slog.String("number", order.Number), slog.String("error", err.Error()))
 		return nil
+	}
+	if err == nil && receipt.Kind == tasks.RefundRevise && receipt.Status == tasks.Accepted {
+		s.logger.LogAttrs(ctx, slog.LevelWarn, "channel has paid a refund that it had failed", slog.String("channel", string(order.Channel)),
+			slog.String("number", order.Number))
 	}
 	return err
 }

@@ -186,6 +186,29 @@ func TestChannelThatChangesItsAnswerIsReportedAndMovesNothing(t *testing.T) {
 	}
 }
 
+// The channel's notice of a failure came first; asked, it has paid.
+func TestChannelThatHasPaidWhatItFailedIsBelievedAndNotReported(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	w := s.newWorker(t, withChannel(&scriptedChannel{refund: func(context.Context, string) (channel.RefundAnswer, error) {
+		return channel.RefundAnswer{State: channel.RefundSucceeded}, nil
+	}}))
+	order := &tasks.RefundOrder{Number: "rf0123456789", RefundID: "f1", OrderID: "o1", UserID: "u1", Channel: tasks.SourceWeChat,
+		Captured: fen(500), Amount: fen(500), OccurredAt: noon}
+	send := s.accept(t, order)
+	result, _ := channel.Result(*order, channel.RefundAnswer{State: channel.RefundFailed, Reason: "ABNORMAL"})
+	s.accept(t, result)
+	if _, err := w.observer.handler.sender.send(t.Context(), ringOf(send)); err != nil {
+		t.Fatal(err)
+	}
+	if got := testutil.ToFloat64(w.metrics.channelConflicts.WithLabelValues("wechat")); got != 0 {
+		t.Errorf("%v conflicts were counted, want none", got)
+	}
+	if got := s.count(t, "SELECT count(*) FROM requests WHERE kind = 'refund:revise' AND key = 'rf0123456789'"); got != 1 {
+		t.Errorf("%d revisions are stored, want 1", got)
+	}
+}
+
 // A ring that is delivered again may name a refund that is dead. Requeued while the others' channels are called, it is not theirs: nobody
 // has asked its channel.
 func TestRefundThatIsRequeuedDuringAnothersCallIsNotTakenForSent(t *testing.T) {

@@ -59,7 +59,7 @@
 // verify it is unknown, as any other.
 //
 // A refund that was ABNORMAL can end as SUCCESS after a person sent it elsewhere with apply-abnormal-refund: another final answer, which
-// the books record as a conflict (C4).
+// the books record as a conflict and book as a revision of the first one (C4).
 //
 // # Sources
 //

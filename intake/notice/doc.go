@@ -7,6 +7,7 @@
 //	         not paid: recharge:confirm; whose recharge it is says the order, never the notice
 //	         anything else: recharge:suspend, and a person decides
 //	refund   the end of a refund that was sent under this number, of this payment and amount, through this channel: refund:answer
+//	         the same, succeeded, when it is stored that it failed: refund:revise
 //	         a number that was never sent, or of another refund: refused, so that the channel comes again
 //	other    orders that were closed unpaid, refunds still under way, and whatever moves no money of ours: acknowledged
 //
@@ -20,7 +21,9 @@
 //   - N4 A payment is in time by the channel's time of the payment, so that a notice which is late, or comes again after the order was
 //     closed, means the same.
 //   - N5 What contradicts an accepted notice (the same payment with another amount, a refund that ends in two ways) changes nothing. It
-//     is recorded as a conflict of what was accepted, or, where a payment has funded something else, as a rejected request, counted, logged as an error and acknowledged: it would never come to be right.
+//     is recorded as a conflict of what was accepted, or, where a payment has funded something else, as a rejected request, counted, logged
+//     as an error and acknowledged: it would never come to be right. One contradiction is booked: that a refund which failed is paid, for
+//     channels pay by another way what they could not pay at first.
 //
 // # Concurrency
 //

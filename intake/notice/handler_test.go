@@ -274,7 +274,7 @@ func TestMetricsOfNoticesAreNamedWellAndThereFromTheStart(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("%v, %v", problems, err)
 	}
-	for name, want := range map[string]int{"settled_intake_notices_total": 4*17 + 1, "settled_intake_notice_seconds": 4} {
+	for name, want := range map[string]int{"settled_intake_notices_total": 4*18 + 1, "settled_intake_notice_seconds": 4} {
 		if got, err := testutil.GatherAndCount(registry, name); err != nil || got != want {
 			t.Errorf("%s has %d series (%v), want %d", name, got, err, want)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/jackc/pgx/v5"
 
@@ -34,7 +35,7 @@ func (h *Handler) acceptRefund(ctx context.Context, notice channel.Notice) (resu
 	if !final {
 		return resultAcknowledged, nil
 	}
-	receipt, err := h.config.Client.Enqueue(ctx, answer)
+	receipt, err := channel.Accept(ctx, h.config.Client, answer)
 	var conflict *tasks.ConflictError
 	switch {
 	case errors.As(err, &conflict):
@@ -43,9 +44,19 @@ func (h *Handler) acceptRefund(ctx context.Context, notice channel.Notice) (resu
 		return "", fmt.Errorf("accept the end of refund %s: %w", order.Number, err)
 	case receipt.Status == tasks.Replayed:
 		return resultReplayed, nil
+	case receipt.Kind == tasks.RefundRevise:
+		return h.revised(ctx, notice), nil
 	default:
 		return resultAnswered, nil
 	}
+}
+
+// revised tells that a channel has paid what it had said it could not (N5).
+func (h *Handler) revised(ctx context.Context, notice channel.Notice) result {
+	h.config.Logger.LogAttrs(ctx, slog.LevelWarn, "channel has paid a refund that it had failed",
+		slog.String("channel", string(notice.Channel)), slog.String("channel_txn_id", notice.ChannelTxnID),
+		slog.String("refund_number", notice.RefundNumber))
+	return resultRevised
 }
 
 // tells says whether a notice under the refund's number tells of this refund. Some channels tell what was refunded of the payment in all,

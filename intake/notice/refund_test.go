@@ -48,7 +48,7 @@ func (d *door) query(t *testing.T, order tasks.RefundOrder, answer channel.Refun
 	if !final {
 		t.Fatalf("%+v is not final", answer)
 	}
-	if _, err := d.Client.Enqueue(t.Context(), result); err != nil && !errors.As(err, new(*tasks.ConflictError)) {
+	if _, err := channel.Accept(t.Context(), d.Client, result); err != nil && !errors.As(err, new(*tasks.ConflictError)) {
 		t.Fatal(err)
 	}
 }
@@ -82,7 +82,7 @@ func TestEndOfARefundIsBookedThoughTheChannelTellsLessOfIt(t *testing.T) {
 	}
 }
 
-// T23: of a notice of success, one of failure and the worker's query the first one stands, in every order and at once.
+// T23: of a notice of success, one of failure and the worker's query that success is booked, in every order.
 func TestEndsOfARefundConvergeInEveryOrder(t *testing.T) {
 	t.Parallel()
 	for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
@@ -99,17 +99,18 @@ func TestEndsOfARefundConvergeInEveryOrder(t *testing.T) {
 				tell[i]()
 				d.settle(t)
 			}
-			want, contradictions := map[ledger.AccountName]string{refunding: "0.00", clearing: "-70.00"}, 1
-			counted := map[string]int{"contradicted": 1, "answered": 1}
+			contradictions, counted := 1, map[string]int{"contradicted": 1, "answered": 1}
 			switch {
-			case order[0] == 1: // failed, without consent: the money stays until a person decides
-				want = map[ledger.AccountName]string{refunding: "30.00", clearing: "-100.00"}
-				contradictions = 2
+			case order[0] == 1: // each success conflicts with the failure; the first one revises it
+				contradictions, counted = 2, map[string]int{"answered": 1, "revised": 1}
+				if order[1] == 2 {
+					counted = map[string]int{"answered": 1, "replayed": 1}
+				}
 			case order[0] == 2:
 				counted = map[string]int{"contradicted": 1, "replayed": 1}
 			}
 			d.expectCounted(t, counted)
-			d.expect(t, want)
+			d.expect(t, map[ledger.AccountName]string{refunding: "0.00", clearing: "-70.00"})
 			if n := d.count(t, "SELECT count(*) FROM conflicts"); n != contradictions {
 				t.Errorf("%d contradictions are recorded, want %d", n, contradictions)
 			}
@@ -118,6 +119,67 @@ func TestEndsOfARefundConvergeInEveryOrder(t *testing.T) {
 			}
 		})
 	}
+}
+
+// R7, at once: copies of a success after a failure, told and asked for, move the money once.
+func TestSuccessAfterAFailureIsBookedOnceHoweverOftenItIsTold(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	sent := d.sent(t)
+	d.done(t, ended(sent, abnormal))
+	d.settle(t)
+	var running sync.WaitGroup
+	for i := range 12 {
+		running.Go(func() {
+			if i%4 == 0 {
+				d.query(t, sent, succeeded)
+			} else if !d.tell(t, ended(sent, succeeded)) {
+				t.Error("not acknowledged")
+			}
+		})
+	}
+	running.Wait()
+	d.settle(t)
+	d.done(t, ended(sent, succeeded)) // and once more
+	d.settle(t)
+	d.expect(t, map[ledger.AccountName]string{refunding: "0.00", clearing: "-70.00"})
+	if n := d.count(t, "SELECT count(*) FROM requests WHERE kind = 'refund:revise'"); n != 1 {
+		t.Errorf("%d revisions are stored, want 1", n)
+	}
+}
+
+// A door that ended after the conflict was recorded and before the revision was accepted has not acknowledged the notice.
+func TestSuccessAfterAFailureIsAcceptedByTheNextDeliveryIfTheFirstWasCutShort(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	sent := d.sent(t)
+	d.done(t, ended(sent, abnormal))
+	d.settle(t)
+	result, _ := channel.Result(sent, succeeded)
+	if _, err := d.Client.Enqueue(t.Context(), result); !errors.As(err, new(*tasks.ConflictError)) {
+		t.Fatalf("the success is accepted as an answer: %v", err)
+	}
+	d.expect(t, map[ledger.AccountName]string{refunding: "30.00"})
+	d.restart()
+	d.done(t, ended(sent, succeeded))
+	d.settle(t)
+	d.expectCounted(t, map[string]int{"revised": 1})
+	d.expect(t, map[ledger.AccountName]string{refunding: "0.00", clearing: "-70.00"})
+}
+
+// A second success of another time is not the one that was booked.
+func TestSuccessOfAnotherTimeAfterARevisionIsAContradiction(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	sent := d.sent(t)
+	later := succeeded
+	later.EndedAt = later.EndedAt.Add(time.Minute)
+	for _, answer := range []channel.RefundAnswer{abnormal, succeeded, later} {
+		d.done(t, ended(sent, answer))
+		d.settle(t)
+	}
+	d.expectCounted(t, map[string]int{"answered": 1, "revised": 1, "contradicted": 1})
+	d.expect(t, map[ledger.AccountName]string{refunding: "0.00", clearing: "-70.00"})
 }
 
 func TestEndOfARefundIsBookedOnceHoweverOftenItIsTold(t *testing.T) {

@@ -18,6 +18,7 @@ const (
 	resultConfirmed    result = "confirmed"    // a payment, accepted as a recharge
 	resultSuspended    result = "suspended"    // a payment, accepted as one that no recharge order explains
 	resultAnswered     result = "answered"     // the end of a refund, accepted
+	resultRevised      result = "revised"      // the end of a refund that had failed and is paid, accepted
 	resultReplayed     result = "replayed"     // accepted before, with the same content
 	resultContradicted result = "contradicted" // accepted before, with other content
 	resultAcknowledged result = "acknowledged" // moves no money of ours
@@ -40,7 +41,7 @@ const (
 
 // results lists every result.
 func results() []result {
-	return []result{resultConfirmed, resultSuspended, resultAnswered, resultReplayed, resultContradicted, resultAcknowledged,
+	return []result{resultConfirmed, resultSuspended, resultAnswered, resultRevised, resultReplayed, resultContradicted, resultAcknowledged,
 		resultNotGenuine, resultOtherRule, resultProbe, resultStale, resultMalformed, resultNotOurs, resultUnknownRefund,
 		resultOtherRefund, resultUnavailable, resultFailed, resultNoChannel}
 }
