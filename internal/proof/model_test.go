@@ -17,6 +17,7 @@ type model struct {
 	refused  map[string]bool   // orders whose payment is rejected
 	orders   map[string]*modelOrder
 	waiting  map[string][]tasks.Payload // refunds, by their order
+	failed   map[string]bool            // refund numbers that a channel could not pay
 	used     map[string]bool            // payments of channels
 	keeps    map[string]modelKeep       // by user
 	swept    map[string]bool            // user and date
@@ -40,7 +41,8 @@ const (
 
 func newModel(split tasks.RefundSplit) *model {
 	return &model{split: split, balances: map[string]int64{}, opened: map[string]bool{}, payers: map[string]string{}, refused: map[string]bool{},
-		orders: map[string]*modelOrder{}, waiting: map[string][]tasks.Payload{}, used: map[string]bool{}, keeps: map[string]modelKeep{}, swept: map[string]bool{}}
+		orders: map[string]*modelOrder{}, waiting: map[string][]tasks.Payload{}, used: map[string]bool{}, failed: map[string]bool{},
+		keeps: map[string]modelKeep{}, swept: map[string]bool{}}
 }
 
 func cashOf(user string) string   { return "user/" + user + "/cash" }
@@ -95,7 +97,15 @@ func (m *model) apply(payload tasks.Payload) (outcome modelOutcome, due []tasks.
 	case *tasks.RefundResult:
 		if p.Result == tasks.RefundSucceeded {
 			m.move("channel/"+string(p.Channel)+"/refunding", "channel/"+string(p.Channel)+"/clearing", p.Amount.Fen())
+		} else {
+			m.failed[p.Number] = true
 		}
+		return modelApplied, nil
+	case *tasks.RefundRevision:
+		if !m.failed[p.Number] {
+			return modelOutcome(tasks.AnswerMatchesNoRefund), nil
+		}
+		m.move("channel/"+string(p.Channel)+"/refunding", "channel/"+string(p.Channel)+"/clearing", p.Amount.Fen())
 		return modelApplied, nil
 	}
 	panic(fmt.Sprintf("the model does not know %T", payload))

@@ -225,6 +225,11 @@ func (j *judged) answer(t *rapid.T, order *tasks.RefundOrder, fails bool) {
 		result.Result, result.Reason = tasks.RefundFailed, "account closed"
 	}
 	j.ask(t, result)
+	if rapid.Bool().Draw(t, "the channel says that it has paid after all") {
+		revision := tasks.RefundRevision(*result)
+		revision.Result, revision.Reason = tasks.RefundSucceeded, ""
+		j.ask(t, &revision)
+	}
 }
 
 const ownAccountsSQL = `
