@@ -10,6 +10,7 @@ var attacksOnWebhooks = map[string]string{
 	"webhook_endpoint_knows_where_the_books_stood": newEndpoint("told_since", "'{}'"),
 	"webhook_sequence_begins_at_one":               newEndpoint("next_sequence", "0"),
 	"disabled_webhook_endpoint_says_why":           newEndpoint("disabled_at", "now()"),
+	"gone_webhook_endpoint_is_disabled":            newEndpoint("gone", "true"),
 
 	"webhook_cursor_is_one_per_book": "INSERT INTO webhook_cursors VALUES (0, now()), (0, now())",
 

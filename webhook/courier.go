@@ -207,12 +207,12 @@ func (c *Courier) note(id string, takes bool) {
 }
 
 // backlogSQL is of the endpoints that are not disabled: the age of the oldest outcome that is not told, whether it is a message already
-// or not; how many messages wait; how many are dead.
+// or not, where one that is to become a message of an endpoint that is gone counts too; how many messages wait; how many are dead.
 const backlogSQL = `
 SELECT coalesce(extract(epoch FROM clock_timestamp() - least(min(waiting.oldest), (
            SELECT min((SELECT min(o.decided_at) FROM outcomes o WHERE o.book = c.book AND o.decided_at > c.decided_at))
            FROM webhook_cursors c
-           WHERE EXISTS (SELECT FROM webhook_endpoints WHERE disabled_at IS NULL)
+           WHERE EXISTS (SELECT FROM webhook_endpoints WHERE disabled_at IS NULL OR gone)
        ))), 0)::float8, coalesce(sum(waiting.messages), 0)::bigint, coalesce(sum(dead.messages), 0)::bigint
 FROM webhook_endpoints e
 CROSS JOIN LATERAL (

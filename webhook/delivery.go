@@ -197,9 +197,10 @@ func inSequence(claimed []due) []int {
 	return places
 }
 
+// goneSQL leaves what a person disabled as it is.
 const goneSQL = `
 UPDATE webhook_endpoints
-SET disabled_at = clock_timestamp(), disabled_because = 'it answered 410 Gone'
+SET disabled_at = clock_timestamp(), disabled_because = 'it answered 410 Gone', gone = true
 WHERE id = $1 AND disabled_at IS NULL`
 
 const restSQL = `

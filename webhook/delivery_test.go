@@ -157,32 +157,6 @@ func (w *world) untilNextTry(t *testing.T, e Endpoint) time.Duration {
 	return wait
 }
 
-func TestEndpointThatIsGoneIsDisabledAndItsMessagesWait(t *testing.T) {
-	t.Parallel()
-	w, r := newWorld(t), newReceiver(t)
-	r.answers(answering(http.StatusGone))
-	e, _ := w.add(t, r.URL, "reward.applied")
-	w.rewards(t, "w", 3)
-	c := w.courier(t)
-	round(t, c)
-	r.answers(answering(http.StatusOK))
-	w.passes(t, time.Hour)
-	w.rewards(t, "later", 3)
-	round(t, c)
-	list, err := w.registry.Endpoints(t.Context(), producer)
-	if err != nil || len(list) != 1 || list[0].DisabledAt == nil || list[0].Because != "it answered 410 Gone" || list[0].Waiting != 3 {
-		t.Fatalf("endpoints %+v, %v", list, err)
-	}
-	r.take()
-	if err := w.registry.Enable(t.Context(), e.ID); err != nil {
-		t.Fatal(err)
-	}
-	round(t, c)
-	if got := sequences(r.take()); !slices.Equal(got, upTo(3)) {
-		t.Errorf("after it was enabled %v came, want 1 to 3", got)
-	}
-}
-
 func TestEndpointThatAsksForAPauseIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {

@@ -19,7 +19,7 @@
 // # Invariants
 //
 //   - H1 An outcome of a wanted event of the endpoint's producer becomes one message of it exactly when it was decided after the endpoint
-//     was made or enabled. The messages and the book's cursor are written in one transaction.
+//     was made, or enabled after a person had disabled it. The messages and the book's cursor are written in one transaction.
 //   - H2 An endpoint's messages are numbered 1, 2, 3 … without a gap, those of one book in the order in which they were decided: a
 //     producer sees what it missed, and asks for it again from N.
 //   - H3 A message is delivered at least once, or dead after the last try (ten, over three days). Its id is the same at each attempt.
@@ -48,7 +48,8 @@
 //
 // # Failures
 //
-// An endpoint that answers 410 is disabled; its messages wait. One that answers 429 or 503 with Retry-After is left alone for that long,
+// An endpoint that answers 410 is gone: it is called no more, its outcomes become messages as before, and they wait until a person enables
+// it or disables it for good. A person's disabling ends its outcomes too: what is no message by then becomes none. One that answers 429 or 503 with Retry-After is left alone for that long,
 // a day at most. A process that ends in the middle of an attempt leaves its message to others after a lease; one that is asked to end
 // gives back what it has not begun. Several processes may gather and deliver at once: a book's cursor has one gatherer at a time, and a
 // message one deliverer. Leases and pauses go by PostgreSQL's clock: those of the processes may differ.

@@ -161,26 +161,32 @@ func (r *Registry) Endpoints(ctx context.Context, producer string) ([]Endpoint, 
 
 const disableEndpointSQL = `
 UPDATE webhook_endpoints
-SET disabled_at = coalesce(disabled_at, clock_timestamp()), disabled_because = coalesce(disabled_because, $2)
-WHERE id = $1`
+SET disabled_at = clock_timestamp(), disabled_because = $2, gone = false
+WHERE id = $1 AND (disabled_at IS NULL OR gone)`
 
-// Disable stops an endpoint: nothing more becomes a message of it, and what waits is kept. Disabling it twice changes nothing. It returns
-// ErrNoEndpoint, or a *tasks.FieldError when because or by is not allowed.
+// Disable stops an endpoint for good: nothing more becomes a message of it, and what waits is kept. One that its answer of 410 has
+// disabled is a person's from then on. Disabling it twice changes nothing. It returns ErrNoEndpoint, or a *tasks.FieldError when because
+// or by is not allowed.
 func (r *Registry) Disable(ctx context.Context, id, because, by string) error {
 	if err := errors.Join(tasks.CheckText("because", because), tasks.CheckText("by", by)); err != nil {
 		return err
 	}
-	return changed(r.Pool.Exec(ctx, disableEndpointSQL, storableID(id), because+" ("+by+")"))
+	tag, err := r.Pool.Exec(ctx, disableEndpointSQL, storableID(id), because+" ("+by+")")
+	if err == nil && tag.RowsAffected() == 0 {
+		return r.exists(ctx, id)
+	}
+	return changed(tag, err)
 }
 
+// enableEndpointSQL leaves an endpoint that is gone where it began: its outcomes became messages all along.
 const enableEndpointSQL = `
 UPDATE webhook_endpoints
-SET disabled_at = NULL, disabled_because = NULL, rests_until = 'epoch',
-    told_since = (SELECT array_agg(decided_at ORDER BY book) FROM books)
+SET disabled_at = NULL, disabled_because = NULL, gone = false, rests_until = 'epoch',
+    told_since = CASE WHEN gone THEN told_since ELSE (SELECT array_agg(decided_at ORDER BY book) FROM books) END
 WHERE id = $1 AND disabled_at IS NOT NULL`
 
-// Enable lets a disabled endpoint be told again: what waits, and outcomes from now on. Those that were decided meanwhile are not told.
-// Enabling it twice changes nothing. It returns ErrNoEndpoint.
+// Enable lets a disabled endpoint be told again: what waits, and outcomes from now on. Those that were decided meanwhile are told when its
+// answer of 410 had disabled it, and are not when a person had. Enabling it twice changes nothing. It returns ErrNoEndpoint.
 func (r *Registry) Enable(ctx context.Context, id string) error {
 	return r.amongGatherers(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, enableEndpointSQL, storableID(id))

@@ -18,12 +18,13 @@ import (
 // gatherMax is how many outcomes one transaction looks at: some ten milliseconds.
 const gatherMax = 1000
 
-// ungatheredBooksSQL lists the books that have decided something since they were gathered from, while anybody is to be told.
+// ungatheredBooksSQL lists the books that have decided something since they were gathered from, while anybody is to be told: an endpoint
+// that is gone has its messages wait for a person.
 const ungatheredBooksSQL = `
 SELECT c.book
 FROM webhook_cursors c
 JOIN books b ON b.book = c.book
-WHERE b.decided_at > c.decided_at AND EXISTS (SELECT FROM webhook_endpoints WHERE disabled_at IS NULL)
+WHERE b.decided_at > c.decided_at AND EXISTS (SELECT FROM webhook_endpoints WHERE disabled_at IS NULL OR gone)
 ORDER BY c.book`
 
 // lockCursorSQL is the first lock of gathering; the endpoints follow in the order of their ids. The book itself is read and not locked.
@@ -37,7 +38,7 @@ FOR UPDATE OF c SKIP LOCKED`
 const openEndpointsSQL = `
 SELECT id, producer, events, told_since[$1 + 1]
 FROM webhook_endpoints
-WHERE disabled_at IS NULL
+WHERE disabled_at IS NULL OR gone
 ORDER BY id`
 
 // readOutcomesSQL reads the next outcomes of a book with who is to be told: the request's producer, but for what a channel says of a
@@ -62,11 +63,11 @@ FROM (
 JOIN requests r ON r.book = o.book AND r.id = o.request_id
 ORDER BY o.decided_at, o.first_transfer, o.transfers, o.request_id`
 
-// numberMessagesSQL locks the endpoints that get messages. One that was disabled meanwhile gets none.
+// numberMessagesSQL locks the endpoints that get messages. One that a person disabled meanwhile gets none.
 const numberMessagesSQL = `
 SELECT id, next_sequence
 FROM webhook_endpoints
-WHERE id = ANY ($1::text[]) AND disabled_at IS NULL
+WHERE id = ANY ($1::text[]) AND (disabled_at IS NULL OR gone)
 ORDER BY id
 FOR NO KEY UPDATE`
 

@@ -13,8 +13,8 @@ import (
 type webhookCommand struct {
 	Create    webhookCreateCommand    `cmd:"" help:"Make an endpoint that a producer is told at, and print its secret once."`
 	List      webhookListCommand      `cmd:"" help:"List the endpoints, with what waits and what is dead."`
-	Disable   webhookDisableCommand   `cmd:"" help:"Stop telling an endpoint; what waits is kept."`
-	Enable    webhookEnableCommand    `cmd:"" help:"Tell a disabled endpoint again: what waits, and what happens from now on."`
+	Disable   webhookDisableCommand   `cmd:"" help:"Stop telling an endpoint for good; what waits is kept."`
+	Enable    webhookEnableCommand    `cmd:"" help:"Tell a disabled endpoint again: what waits, and what is decided from now on."`
 	Rotate    webhookRotateCommand    `cmd:"" help:"Give an endpoint a new secret, and print it once."`
 	Messages  webhookMessagesCommand  `cmd:"" help:"List an endpoint's messages, and what became of them."`
 	Redeliver webhookRedeliverCommand `cmd:"" aliases:"replay" help:"Deliver messages again: some, the dead ones, or all from one on."`
@@ -156,12 +156,13 @@ type webhookDisableCommand struct {
 
 // Help is shown below the command's summary.
 func (webhookDisableCommand) Help() string {
-	return `Outcomes that are decided from now on are not told there, not even when it is enabled again. What waits is kept. Example:
+	return `Outcomes that are decided from now on are not told there, not even when it is enabled again. What waits is kept. An endpoint that
+its answer of 410 has disabled goes on gathering messages, which wait; this ends that. Example:
 
     $ settled webhook disable we_5d0c6f1e7a9b4c3d8e2f1a0b9c8d7e6f --because "the shop has moved" --by ada
     endpoint we_5d0c6f1e7a9b4c3d8e2f1a0b9c8d7e6f is disabled
 
-Twice, the first reason stays. Exit code 1: there is no such endpoint.`
+Twice, the first person's reason stays. Exit code 1: there is no such endpoint.`
 }
 
 // Run disables the endpoint.
@@ -179,7 +180,8 @@ type webhookEnableCommand struct{ endpointFlags }
 
 // Help is shown below the command's summary.
 func (webhookEnableCommand) Help() string {
-	return `What waited is delivered when it is next due; "settled webhook redeliver" makes it due at once. Example:
+	return `What waited is delivered when it is next due; "settled webhook redeliver" makes it due at once. What was decided while it was
+disabled has waited too when its answer of 410 had disabled it; when a person had, it is not told. Example:
 
     $ settled webhook enable we_5d0c6f1e7a9b4c3d8e2f1a0b9c8d7e6f
     endpoint we_5d0c6f1e7a9b4c3d8e2f1a0b9c8d7e6f is enabled
