@@ -160,8 +160,8 @@ func TestMetricsFollowTheNamingRulesAndExistFromTheStart(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("%v, %v", problems, err)
 	}
-	if n, err := testutil.GatherAndCount(registry); err != nil || n != 7 {
-		t.Errorf("%d series exist from the start, %v; want 7", n, err)
+	if n, err := testutil.GatherAndCount(registry); err != nil || n != 8 {
+		t.Errorf("%d series exist from the start, %v; want 8", n, err)
 	}
 }
 

@@ -227,19 +227,25 @@ CROSS JOIN LATERAL (
 ) dead
 WHERE e.disabled_at IS NULL`
 
+const goneEndpointsSQL = `SELECT count(*) FROM webhook_endpoints WHERE gone`
+
 func (c *Courier) count(ctx context.Context) error {
 	now := c.config.Clock.Now()
 	if !c.counted.IsZero() && now.Sub(c.counted) < countEvery {
 		return nil
 	}
 	var oldest float64
-	var waiting, dead int64
+	var waiting, dead, gone int64
 	if err := c.config.Pool.QueryRow(ctx, backlogSQL).Scan(&oldest, &waiting, &dead); err != nil {
 		return fmt.Errorf("count what waits: %w", err)
+	}
+	if err := c.config.Pool.QueryRow(ctx, goneEndpointsSQL).Scan(&gone); err != nil {
+		return fmt.Errorf("count the endpoints that are gone: %w", err)
 	}
 	c.counted = now
 	c.metrics.oldest.Set(max(oldest, 0))
 	c.metrics.waiting.Set(float64(waiting))
 	c.metrics.dead.Set(float64(dead))
+	c.metrics.gone.Set(float64(gone))
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/settled-dev/settled/ledger/ledgertest"
 )
@@ -79,6 +80,41 @@ func TestEndpointThatIsGoneMissesNothingOnceItIsEnabled(t *testing.T) {
 	if got := w.listed(t, e.ID); got.DisabledAt != nil || got.Because != "" || got.Waiting != 0 || got.Next != 6 {
 		t.Errorf("after it was enabled it is listed as %+v", got)
 	}
+}
+
+// A person hears of an endpoint that its own answer has disabled, and no more once they have decided.
+func TestGoneEndpointsAreCountedUntilAPersonDecides(t *testing.T) {
+	t.Parallel()
+	w, r := newWorld(t), newReceiver(t)
+	r.answers(answering(http.StatusGone))
+	first, _ := w.add(t, r.URL, "reward.applied")
+	second, _ := w.add(t, r.URL, "reward.applied")
+	third, _ := w.add(t, r.URL, "reward.rejected") // is never called
+	if err := w.registry.Disable(t.Context(), third.ID, "nobody listens", "ada"); err != nil {
+		t.Fatal(err)
+	}
+	c := w.courier(t)
+	counts := func(want float64, when string) {
+		t.Helper()
+		w.clock.Advance(countEvery)
+		round(t, c)
+		if got := testutil.ToFloat64(c.metrics.gone); got != want {
+			t.Errorf("%v gone endpoints are counted %s, want %v", got, when, want)
+		}
+	}
+	counts(0, "before they are called")
+	w.reward(t, "a1")
+	round(t, c)
+	counts(2, "after they answered")
+	r.answers(answering(http.StatusOK))
+	if err := w.registry.Enable(t.Context(), first.ID); err != nil {
+		t.Fatal(err)
+	}
+	counts(1, "after one was enabled")
+	if err := w.registry.Disable(t.Context(), second.ID, "the shop has moved", "ada"); err != nil {
+		t.Fatal(err)
+	}
+	counts(0, "after the other was disabled by a person")
 }
 
 // A person who disables an endpoint that is gone means it: nothing more piles up for it, and their reason is the one that is listed.

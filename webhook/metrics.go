@@ -10,9 +10,9 @@ const (
 
 // metrics are what a courier counts. Gauges are of the whole system: every process shows the same.
 type metrics struct {
-	attempts              *prometheus.HistogramVec
-	oldest, waiting, dead prometheus.Gauge
-	burials, errors       prometheus.Counter
+	attempts                    *prometheus.HistogramVec
+	oldest, waiting, dead, gone prometheus.Gauge
+	burials, errors             prometheus.Counter
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
@@ -25,6 +25,8 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 			Help: "Messages that wait to be delivered to endpoints that are not disabled."}),
 		dead: prometheus.NewGauge(prometheus.GaugeOpts{Name: "settled_webhook_dead_messages",
 			Help: "Messages whose last try failed, of endpoints that are not disabled."}),
+		gone: prometheus.NewGauge(prometheus.GaugeOpts{Name: "settled_webhook_gone_endpoints",
+			Help: "Endpoints that answered 410 and are called no more: their messages wait for a person."}),
 		burials: prometheus.NewCounter(prometheus.CounterOpts{Name: "settled_webhook_burials_total",
 			Help: "Messages that were made dead after their last try and wait for a person."}),
 		errors: prometheus.NewCounter(prometheus.CounterOpts{Name: "settled_webhook_errors_total",
@@ -34,7 +36,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		m.attempts.WithLabelValues(result)
 	}
 	if registerer != nil {
-		registerer.MustRegister(m.attempts, m.oldest, m.waiting, m.dead, m.burials, m.errors)
+		registerer.MustRegister(m.attempts, m.oldest, m.waiting, m.dead, m.gone, m.burials, m.errors)
 	}
 	return m
 }
