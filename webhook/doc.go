@@ -11,7 +11,8 @@
 //
 // # What is told
 //
-// The event is the kind's noun and the result: refund.applied, refund.rejected, payment.applied, recharge.applied and so on. A refund's
+// The event is the kind's noun and the result: refund.applied, refund.rejected, payment.applied, recharge.applied and so on, for every
+// kind that producers may ask for: sweep.applied says that the night was asked of every book; its parts are told to nobody. A refund's
 // leg that a channel pays is told to the refund's producer as refund.channel_succeeded or refund.channel_failed. A recharge that a
 // channel's notice confirmed is told to the producer who opened the recharge order, and so is a payment under that order which is no
 // recharge of it: recharge.suspended. Nobody is told of another producer's requests.

@@ -9,10 +9,10 @@ import (
 // Event is what a message is about: refund.applied. It is a wire value: never renamed, only added to.
 type Event string
 
-// nouns are the kinds that are told, by their event's first word.
+// nouns are the kinds that producers may ask for, by their event's first word.
 var nouns = map[tasks.Kind]string{
 	tasks.PaymentCapture: "payment", tasks.RefundApply: "refund", tasks.RechargeConfirm: "recharge", tasks.RewardGrant: "reward",
-	tasks.TransferSend: "transfer", tasks.WealthEnrol: "enrolment",
+	tasks.TransferSend: "transfer", tasks.WealthEnrol: "enrolment", tasks.SweepRun: "sweep",
 }
 
 // The events that are not a kind's noun and its result.

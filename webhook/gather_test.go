@@ -59,6 +59,34 @@ func TestWhatSettledAsksOfItselfIsToldToNobody(t *testing.T) {
 	}
 }
 
+// A night's sweep is asked for by a producer too; what settled asks of its books for it is its own.
+func TestSweepIsToldToWhoAskedForIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	e, _ := w.add(t, "http://127.0.0.1:1", "sweep.applied", "sweep.rejected")
+	w.Do(t, &tasks.Sweep{ProductID: "xiaojinku", BusinessDate: "2026-03-02"})
+	w.Settle(t)
+	w.gatherAll(t)
+	if diff := cmp.Diff([]string{"1 sweep.applied xiaojinku/2026-03-02 waiting"}, w.told(t, e)); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}
+
+// Whatever a producer may ask for has an event for each of its results: a kind that is added later is not forgotten.
+func TestEveryKindThatProducersAskForIsTold(t *testing.T) {
+	t.Parallel()
+	for _, kind := range tasks.Kinds() {
+		if kind.Internal() {
+			continue
+		}
+		for _, result := range []tasks.Result{tasks.Applied, tasks.Rejected} {
+			if event, told := eventOf(kind, result, ""); !told || !slices.Contains(Events(), event) {
+				t.Errorf("%s that is %s is told as %q: %v", kind, result, event, told)
+			}
+		}
+	}
+}
+
 // A channel's answer is stored by the worker, and is the refund's producer's business.
 func TestChannelsAnswerIsToldToTheRefundsProducer(t *testing.T) {
 	t.Parallel()
