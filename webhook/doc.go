@@ -50,10 +50,11 @@
 // # Failures
 //
 // An endpoint that answers 410 is gone: it is called no more, its outcomes become messages as before, and they wait until a person enables
-// it or disables it for good. A person's disabling ends its outcomes too: what is no message by then becomes none. One that answers 429 or 503 with Retry-After is left alone for that long,
-// a day at most. A process that ends in the middle of an attempt leaves its message to others after a lease; one that is asked to end
-// gives back what it has not begun. Several processes may gather and deliver at once: a book's cursor has one gatherer at a time, and a
-// message one deliverer. Leases and pauses go by PostgreSQL's clock: those of the processes may differ.
+// it or disables it for good. A person's disabling ends its outcomes too: what is no message by then becomes none. One that answers 429 or
+// 503 with Retry-After is left alone for that long, a day at most. A process that ends in the middle of an attempt leaves its message to
+// others after a lease; one that is asked to end gives back what it has not begun. Several processes may gather and deliver at once: a
+// book's cursor has one gatherer at a time, and a message one deliverer. Leases and pauses go by PostgreSQL's clock: those of the processes
+// may differ.
 //
 // PostgreSQL is authoritative for everything; a process remembers only which endpoints took nothing last.
 //
