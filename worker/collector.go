@@ -13,7 +13,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/settled-dev/settled/internal/clock"
-	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
 )
 
@@ -21,7 +20,7 @@ import (
 const (
 	// collectEvery is how long counts are given out again: scrapes of several Prometheus servers ask the databases once.
 	collectEvery = 5 * time.Second
-	// collectTimeout keeps a hung database from holding a scrape, which gives up after ten seconds.
+	// collectTimeout keeps a hung Redis from holding a scrape: Prometheus gives up after four seconds.
 	collectTimeout = 2 * time.Second
 )
 
@@ -37,65 +36,66 @@ var (
 		"Requests without an outcome, by kind and state: accepted, parked or dead.", []string{"kind", "state"}, nil)
 	backlogAgeDesc = prometheus.NewDesc("settled_backlog_oldest_seconds",
 		"Age of the oldest request without an outcome; 0 when there is none.", []string{"kind", "state"}, nil)
+	backlogCountAgeDesc = prometheus.NewDesc("settled_backlog_count_age_seconds",
+		"Time since the counts of settled_backlog_requests and settled_backlog_oldest_seconds were made.", nil, nil)
 	collectorUpDesc = prometheus.NewDesc("settled_collector_up",
-		"Whether the counts of this source could be read: 1 they could, 0 not; its other series are then absent.",
+		"Whether the counts of this source could be read: 1 they could, 0 not. Those of redis are then absent, those of postgres a minute later.",
 		[]string{"source"}, nil)
 )
 
-// backlogStates are the states of a pending request.
-var backlogStates = []string{"accepted", "parked", "dead"}
-
 // collector exports what waits, in Redis and in PostgreSQL. It implements prometheus.Collector.
 type collector struct {
-	ledger *ledger.Ledger
-	redis  redis.UniversalClient
-	clock  clock.Clock
-	logger *slog.Logger
-	base   func() context.Context // a scrape brings none
+	backlog *backlogCount
+	redis   redis.UniversalClient
+	clock   clock.Clock
+	logger  *slog.Logger
+	base    func() context.Context // a scrape brings none
 
 	mu     sync.Mutex
 	read   time.Time
-	cached []prometheus.Metric
+	queues []prometheus.Metric // cached
+}
+
+func newCollector(config Config, base func() context.Context) *collector {
+	backlog := &backlogCount{read: config.Ledger.Backlog, clock: config.Clock, logger: config.Logger, base: base}
+	return &collector{backlog: backlog, redis: config.Redis, clock: config.Clock, logger: config.Logger, base: base}
 }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{queueTasksDesc, queueAgeDesc, queuePausedDesc, backlogDesc, backlogAgeDesc, collectorUpDesc} {
+	for _, desc := range []*prometheus.Desc{queueTasksDesc, queueAgeDesc, queuePausedDesc, backlogDesc, backlogAgeDesc,
+		backlogCountAgeDesc, collectorUpDesc} {
 		descs <- desc
 	}
 }
 
-// Collect implements prometheus.Collector.
+// Collect implements prometheus.Collector. The backlog is counted while the queues are read.
 func (c *collector) Collect(metrics chan<- prometheus.Metric) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now := c.clock.Now(); c.cached == nil || now.Sub(c.read) >= collectEvery {
-		c.cached, c.read = c.readAll(), now
-	}
-	for _, metric := range c.cached {
+	c.backlog.begin()
+	for _, metric := range slices.Concat(c.cachedQueues(), c.backlog.serve()) {
 		metrics <- metric
 	}
 }
 
-func (c *collector) readAll() []prometheus.Metric {
-	ctx, cancel := context.WithTimeout(c.base(), collectTimeout)
-	defer cancel()
-	var fromRedis, fromPostgres []prometheus.Metric
-	var reading sync.WaitGroup
-	reading.Go(func() { fromRedis = c.readSource(ctx, "redis", c.readQueues) })
-	reading.Go(func() { fromPostgres = c.readSource(ctx, "postgres", c.readBacklog) })
-	reading.Wait()
-	return slices.Concat(fromRedis, fromPostgres)
+func (c *collector) cachedQueues() []prometheus.Metric {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := c.clock.Now(); c.queues == nil || now.Sub(c.read) >= collectEvery {
+		c.queues, c.read = c.readRedis(), now
+	}
+	return c.queues
 }
 
-func (c *collector) readSource(ctx context.Context, source string, read func(context.Context) ([]prometheus.Metric, error)) []prometheus.Metric {
-	metrics, err := read(ctx)
+func (c *collector) readRedis() []prometheus.Metric {
+	ctx, cancel := context.WithTimeout(c.base(), collectTimeout)
+	defer cancel()
+	metrics, err := c.readQueues(ctx)
 	up := 1.0
 	if err != nil {
 		up, metrics = 0, nil
-		c.logger.LogAttrs(ctx, slog.LevelWarn, "cannot count what waits", slog.String("source", source), slog.String("error", err.Error()))
+		c.logger.LogAttrs(ctx, slog.LevelWarn, "cannot count what waits", slog.String("source", "redis"), slog.String("error", err.Error()))
 	}
-	return append(metrics, gauge(collectorUpDesc, up, source))
+	return append(metrics, gauge(collectorUpDesc, up, "redis"))
 }
 
 func gauge(desc *prometheus.Desc, value float64, labels ...string) prometheus.Metric {
@@ -164,30 +164,4 @@ func (c *collector) pendingAge(ctx context.Context, prefix, taskID string) (time
 		return 0, err
 	}
 	return max(0, c.clock.Now().Sub(time.Unix(0, since))), nil
-}
-
-func (c *collector) readBacklog(ctx context.Context) ([]prometheus.Metric, error) {
-	backlog, err := c.ledger.Backlog(ctx)
-	if err != nil {
-		return nil, err
-	}
-	type place struct {
-		kind  tasks.Kind
-		state string
-	}
-	found := map[place]ledger.Backlog{}
-	for _, kind := range tasks.Kinds() {
-		for _, state := range backlogStates {
-			found[place{kind, state}] = ledger.Backlog{}
-		}
-	}
-	for _, b := range backlog {
-		found[place{b.Kind, b.State}] = b
-	}
-	var metrics []prometheus.Metric
-	for at, b := range found {
-		metrics = append(metrics, gauge(backlogDesc, float64(b.Requests), string(at.kind), at.state),
-			gauge(backlogAgeDesc, b.OldestAge.Seconds(), string(at.kind), at.state))
-	}
-	return metrics, nil
 }

@@ -18,6 +18,10 @@ func gauges(t *testing.T, gatherer prometheus.Gatherer) map[string]float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return gaugesOf(families)
+}
+
+func gaugesOf(families []*dto.MetricFamily) map[string]float64 {
 	found := map[string]float64{}
 	for _, family := range families {
 		if family.GetType() != dto.MetricType_GAUGE {

@@ -27,6 +27,7 @@
 // Several asynq servers run in one process, each on one queue: a server is bound by its single dequeue loop. They share a Redis client
 // that is wrapped three times, from the outside in: hardenedRedis mends asynq's replay and its spinning, doneCombiner ends tasks
 // that finish together by one script, idleWait replaces polling by waiting. The relay and the collector use the plain client.
+// What waits in PostgreSQL is counted behind the scrapes, one count at a time; a scrape is served the last one while the next one runs.
 //
 // # Suspects
 //

@@ -63,7 +63,7 @@ func New(ctx context.Context, config Config) (*Worker, error) {
 	w.relay = &relay{ledger: config.Ledger, reader: reader, bell: bell, redis: config.Redis, interval: config.RelayInterval,
 		clock: config.Clock, metrics: w.metrics, logger: config.Logger}
 	w.runRelay = func() { w.relay.run(relayCtx) }
-	w.collector = &collector{ledger: config.Ledger, redis: config.Redis, clock: config.Clock, logger: config.Logger, base: w.base}
+	w.collector = newCollector(config, w.base)
 	if config.Registerer != nil {
 		config.Registerer.MustRegister(w.collector)
 	}
@@ -194,6 +194,7 @@ func (w *Worker) drain(ctx context.Context) error {
 	if w.config.Registerer != nil {
 		w.config.Registerer.Unregister(w.collector)
 	}
+	w.collector.backlog.close()
 	finished := make(chan struct{})
 	go func() {
 		defer close(finished)
