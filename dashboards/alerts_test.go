@@ -1,13 +1,17 @@
 package dashboards_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 	"unicode"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // alertRule is what the tests read of a Prometheus alert.
@@ -73,6 +77,157 @@ func TestEveryMetricOfAnAlertIsExported(t *testing.T) {
 				t.Errorf("%s: %s is exported by nothing", alert.Alert, name)
 			}
 		}
+	}
+}
+
+var (
+	promSelector = regexp.MustCompile(`([a-zA-Z_:][a-zA-Z0-9_:]*)\{([^}]*)\}`)
+	promMatcher  = regexp.MustCompile(`(\w+)\s*(=~|!=|!~|=)\s*"([^"]*)"`)
+	promBy       = regexp.MustCompile(`\bby\s*\(([^)]*)\)`)
+	alertLabel   = regexp.MustCompile(`\$labels\.(\w+)`)
+)
+
+// labelled are the series of a registry: by metric and label, the values that it has.
+type labelled map[string]map[string][]string
+
+func labelsOf(t *testing.T, gatherer prometheus.Gatherer) labelled {
+	t.Helper()
+	families, err := gatherer.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := labelled{}
+	for _, family := range families {
+		values := map[string][]string{}
+		for _, metric := range family.GetMetric() {
+			for _, label := range metric.GetLabel() {
+				values[label.GetName()] = append(values[label.GetName()], label.GetValue())
+			}
+		}
+		found[family.GetName()] = values
+	}
+	return found
+}
+
+// problems says what an alert selects or groups by that no series has: it would be silent for ever.
+func (l labelled) problems(alert alertRule) []string {
+	var problems []string
+	for _, name := range metricNames(alert.Expr) {
+		if l[name] == nil && !fromElsewhere[name] {
+			problems = append(problems, name+" has no series before something happens")
+		}
+	}
+	for _, selector := range promSelector.FindAllStringSubmatch(alert.Expr, -1) {
+		name := selector[1]
+		for _, matcher := range promMatcher.FindAllStringSubmatch(selector[2], -1) {
+			values, ok := l[name][matcher[1]]
+			if !fromElsewhere[name] && (!ok || matcher[2] == "=" && !slices.Contains(values, matcher[3])) {
+				problems = append(problems, "no series of "+name+" has "+matcher[0])
+			}
+		}
+	}
+	var grouped []string
+	for _, by := range promBy.FindAllStringSubmatch(alert.Expr, -1) {
+		for label := range strings.SplitSeq(by[1], ",") {
+			label = strings.TrimSpace(label)
+			grouped = append(grouped, label)
+			if !slices.ContainsFunc(metricNames(alert.Expr), func(name string) bool { return l[name][label] != nil }) {
+				problems = append(problems, "it groups by "+label+", which no metric has")
+			}
+		}
+	}
+	for _, named := range alertLabel.FindAllStringSubmatch(alert.Annotations["summary"], -1) {
+		if !slices.Contains(grouped, named[1]) {
+			problems = append(problems, "its summary names the label "+named[1]+", which it does not keep")
+		}
+	}
+	return problems
+}
+
+// An alert of an absent series, or of a label that has no such value, never calls anybody.
+func TestEverySeriesOfAnAlertExistsBeforeAnythingHappens(t *testing.T) {
+	t.Parallel()
+	series := labelsOf(t, everything(t))
+	for _, alert := range allAlerts(t) {
+		for _, problem := range series.problems(alert) {
+			t.Errorf("%s: %s", alert.Alert, problem)
+		}
+	}
+}
+
+func TestAlertsOfSeriesThatNobodyHasAreFound(t *testing.T) {
+	t.Parallel()
+	series := labelled{"a": {"kind": {"x", "y"}}}
+	for expr, want := range map[string]string{
+		`max by (kind) (a{kind="x"}) > 0`: "",
+		`max(a{kind=~"x|z"}) > 0`:         "",
+		`max(a{kind="z"}) > 0`:            `no series of a has kind="z"`,
+		`max(a{state!="x"}) > 0`:          `no series of a has state!="x"`,
+		`max by (state) (a) > 0`:          "it groups by state, which no metric has",
+		`max(b) > 0`:                      "b has no series before something happens",
+		`absent(up{process="p"} == 1)`:    "",
+	} {
+		if got := strings.Join(series.problems(alertRule{Expr: expr}), "; "); got != want {
+			t.Errorf("%s: %q, want %q", expr, got, want)
+		}
+	}
+	got := series.problems(alertRule{Expr: `max(a) > 0`, Annotations: map[string]string{"summary": "{{ $labels.kind }} is wrong."}})
+	if len(got) != 1 {
+		t.Errorf("a label that is lost in max is named: %q", got)
+	}
+}
+
+// What the promises of the README rest on is watched, whatever the alerts are called.
+func TestWhatTheBooksRestOnIsWatched(t *testing.T) {
+	t.Parallel()
+	var watched []string
+	for _, alert := range allAlerts(t) {
+		watched = append(watched, metricNames(alert.Expr)...)
+	}
+	for _, name := range []string{"settled_audit_ok", "settled_audit_age_seconds", "settled_backlog_requests",
+		"settled_backlog_oldest_seconds", "settled_worker_channel_conflicts_total", "settled_scheduler_slot_lag_seconds",
+		"settled_collector_up"} {
+		if !slices.Contains(watched, name) {
+			t.Errorf("no alert reads %s", name)
+		}
+	}
+}
+
+func TestEveryProcessThatIsScrapedIsMissedWhenNoneIsUp(t *testing.T) {
+	t.Parallel()
+	var config struct {
+		ScrapeConfigs []struct {
+			JobName        string                     `yaml:"job_name"`
+			DNSSDConfig    []struct{ Names []string } `yaml:"dns_sd_configs"`
+			RelabelConfigs []struct {
+				SourceLabels []string `yaml:"source_labels"`
+				TargetLabel  string   `yaml:"target_label"`
+			} `yaml:"relabel_configs"`
+		} `yaml:"scrape_configs"`
+	}
+	readYAML(t, "prometheus.yml", &config)
+	var expressions []string
+	for _, alert := range allAlerts(t) {
+		expressions = append(expressions, alert.Expr)
+	}
+	processes := 0
+	for _, job := range config.ScrapeConfigs {
+		for _, found := range job.DNSSDConfig {
+			relabels := job.RelabelConfigs
+			if len(relabels) != 1 || relabels[0].TargetLabel != "process" || !slices.Equal(relabels[0].SourceLabels, []string{"__meta_dns_name"}) {
+				t.Errorf("job %s does not label its targets with their process: %+v", job.JobName, relabels)
+			}
+			for _, process := range found.Names {
+				processes++
+				want := fmt.Sprintf(`absent(up{job=%q,process=%q} == 1)`, job.JobName, process)
+				if !slices.Contains(expressions, want) {
+					t.Errorf("no alert says %s", want)
+				}
+			}
+		}
+	}
+	if processes == 0 {
+		t.Error("no process is scraped")
 	}
 }
 
