@@ -21,13 +21,16 @@
 //   - C4 The same final answer gives the same refund:answer request, byte for byte, however often and by whichever worker it was heard.
 //     So a second one is a replay; another one conflicts, and is recorded. Only a success after a failure is booked then, as a
 //     refund:revise: channels pay by another way what they could not pay at first.
+//   - C5 A refusal that is not final, verified and of this refund alone, is an error that wraps ErrRefused: the channel has answered, so it
+//     is not left alone, and the refund stays unknown. What says nothing of the refund never wraps it.
 //
 // Two workers may call at the same time for one number. Channels refund a number once: out_refund_no at WeChat Pay, out_request_no
 // at Alipay; a repeat is answered with what became of the first. At UnionPay it is orderId with txnTime, and a repeat is refused.
 //
 // # Failures
 //
-// Timeouts, broken connections and answers that cannot be read are errors of Refund or Query and mean unknown. A channel that refuses
+// Timeouts, broken connections and answers that cannot be read are errors of Refund or Query and mean unknown. So are refusals that a
+// person may make pass (no balance, a frozen payment), which name the channel's code (C5). A channel that refuses
 // for good (a void card, an expired age limit) answers failed with its reason. WeChat Pay's states map as: SUCCESS succeeded;
 // PROCESSING processing; CLOSED and ABNORMAL failed, with the state as the reason, because the one needs a new number and the other
 // a person. Alipay's code 10000 alone is not an answer: fund_change=Y, or REFUND_SUCCESS of a query, is succeeded.

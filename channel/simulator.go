@@ -16,7 +16,7 @@ import (
 var (
 	// ErrNoReply is returned by Refund when the answer is lost. The channel has taken the order.
 	ErrNoReply = errors.New("channel did not reply")
-	// ErrNumberTaken is returned by Refund when a number was used for another payment or amount: a fault of the caller.
+	// ErrNumberTaken is returned by Refund, beside ErrRefused, when a number was used for another payment or amount: a fault of the caller.
 	ErrNumberTaken = errors.New("refund number was used for another refund")
 )
 
@@ -119,7 +119,7 @@ func (s *Simulator) take(order tasks.RefundOrder) error {
 		s.recent[order.Number] = known
 	}
 	if known.orderID != order.OrderID || known.amount != order.Amount {
-		return fmt.Errorf("refund %s: %w", order.Number, ErrNumberTaken)
+		return fmt.Errorf("refund %s: %w: %w", order.Number, ErrRefused, ErrNumberTaken)
 	}
 	known.calls.Refunds++
 	return nil

@@ -44,6 +44,7 @@ var classified = map[string]struct {
 
 	"channel.ErrUnknownNumber": {channel.ErrUnknownNumber, classFault},
 	"channel.ErrNoReply":       {fmt.Errorf("%w: %w", errUnanswered, channel.ErrNoReply), classUnanswered},
+	"channel.ErrRefused":       {fmt.Errorf("%w: %w", errUnanswered, channel.ErrRefused), classUnanswered},
 	"channel.ErrNumberTaken":   {fmt.Errorf("%w: %w", errUnanswered, channel.ErrNumberTaken), classUnanswered},
 
 	// Notices are read at the front door; a task never ends with these.

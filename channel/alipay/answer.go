@@ -3,12 +3,16 @@ package alipay
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"unicode"
+
+	"github.com/settled-dev/settled/channel"
 )
 
 // The codes that decide something.
 const (
 	codeSuccess = "10000" // of the call alone
+	codeRefused = "40004" // by the method, for a reason of its business
 
 	subCodeFinished = "ACQ.TRADE_HAS_FINISHED"
 	subCodeNoTrade  = "ACQ.TRADE_NOT_EXIST"
@@ -55,6 +59,22 @@ func (a *answer) refusal() *AnswerError {
 	}
 	refusal.Code, refusal.SubCode, refusal.Message = code, subCode, legible(message)
 	return refusal
+}
+
+// problem is a refusal as an error of Refund and Query: channel.ErrRefused is beside it when Alipay has signed it and its code speaks of the
+// refund (C5 of package channel).
+func (a *answer) problem(refusal *AnswerError) error {
+	if a.verified == nil && refusal.speaksOfRefund() {
+		return fmt.Errorf("%w: %w", channel.ErrRefused, refusal)
+	}
+	return refusal
+}
+
+// speaksOfRefund says whether the method refused (40004) or could not read what the refund itself gave it. The other codes are of the
+// gateway, the app or its signature, and a SYSTEM_ERROR is one of nobody's refund.
+func (e *AnswerError) speaksOfRefund() bool {
+	return e.Status == http.StatusOK &&
+		(e.Code == codeRefused && !strings.HasSuffix(e.SubCode, "SYSTEM_ERROR") || e.SubCode == "isv.invalid-parameter")
 }
 
 // legible makes a foreign text one for an error: one line, not long.

@@ -33,9 +33,9 @@ func requestFor(order tasks.RefundOrder) refundRequest {
 	return refundRequest{TradeNo: order.ChannelTxnID, OutRequestNo: order.Number}
 }
 
-// Refund implements channel.Refunder. Errors: an *AnswerError when Alipay refused without saying for good, channel.ErrNotGenuine when the
-// answer does not verify, channel.ErrMalformed when it cannot be read or is another refund's, and those of the HTTP client. All mean
-// unknown.
+// Refund implements channel.Refunder. Errors: an *AnswerError when Alipay refused without saying for good, with channel.ErrRefused (C5),
+// channel.ErrNotGenuine when the answer does not verify, channel.ErrMalformed when it cannot be read or is another refund's, and those of
+// the HTTP client. All mean unknown.
 func (c *Channel) Refund(ctx context.Context, order tasks.RefundOrder) (channel.RefundAnswer, error) {
 	request := requestFor(order)
 	request.RefundAmount = order.Amount
@@ -47,7 +47,7 @@ func (c *Channel) Refund(ctx context.Context, order tasks.RefundOrder) (channel.
 		if refusal.SubCode == subCodeFinished && refusal.Status == http.StatusOK && reply.verified == nil {
 			return channel.RefundAnswer{State: channel.RefundFailed, Reason: subCodeFinished}, nil
 		}
-		return channel.RefundAnswer{}, fmt.Errorf("refund %s: %w", order.Number, refusal)
+		return channel.RefundAnswer{}, fmt.Errorf("refund %s: %w", order.Number, reply.problem(refusal))
 	}
 	answer, err := reply.refund(order)
 	if err != nil {
@@ -66,7 +66,7 @@ func (c *Channel) Query(ctx context.Context, order tasks.RefundOrder) (channel.R
 		if refusal.SubCode == subCodeNoTrade && refusal.Status == http.StatusOK && reply.verified == nil {
 			return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w: %w", order.Number, channel.ErrUnknownNumber, refusal)
 		}
-		return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w", order.Number, refusal)
+		return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w", order.Number, reply.problem(refusal))
 	}
 	answer, err := reply.queried(order)
 	if err != nil {

@@ -377,3 +377,32 @@ func TestEndOfARefundReadsTheSameEverywhere(t *testing.T) {
 		}
 	}
 }
+
+func TestOnlySignedRefusalsOfTheRefundAreRefusals(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	for name, c := range map[string]struct {
+		key           *rsa.PrivateKey
+		code, subCode string
+		status        int
+		want          bool
+	}{
+		"no money":               {p.newer, "40004", "ACQ.SELLER_BALANCE_NOT_ENOUGH", 200, true},
+		"without a sub-code":     {p.newer, "40004", "", 200, true},
+		"a parameter":            {p.newer, "40002", "isv.invalid-parameter", 200, true},
+		"no money, a stranger's": {p.stranger, "40004", "ACQ.SELLER_BALANCE_NOT_ENOUGH", 200, false},
+		"no money, of 500":       {p.newer, "40004", "ACQ.SELLER_BALANCE_NOT_ENOUGH", 500, false},
+		"a system error":         {p.newer, "40004", "ACQ.SYSTEM_ERROR", 200, false},
+		"busy":                   {p.newer, "20000", "aop.ACQ.SYSTEM_ERROR", 200, false},
+		"our signature":          {p.newer, "40002", "isv.invalid-signature", 200, false},
+		"too often":              {p.newer, "40005", "isv.app-call-limited", 200, false},
+	} {
+		g := &gateway{status: c.status, body: signedBy(t, c.key, node(t, refusal(c.code, c.subCode)))}
+		for what, call := range calls(t, g.serve(t, nil), order()) {
+			_, err := call()
+			if errors.Is(err, channel.ErrRefused) != c.want || err == nil || c.want && !strings.Contains(err.Error(), c.code+" "+c.subCode) {
+				t.Errorf("%s, %s: %v; want refused %t", name, what, err, c.want)
+			}
+		}
+	}
+}

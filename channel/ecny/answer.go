@@ -59,6 +59,20 @@ func (e envelope) refusal() *AnswerError {
 	return &AnswerError{Status: http.StatusOK, Code: code, Message: string(message)}
 }
 
+// problem is an answer that is not done as an error of Refund and Query. The bank's signature is on it, so channel.ErrRefused is beside it
+// when the bank has understood the question, and does not say that it is the bank that is out of order (C5 of package channel).
+func (e envelope) problem() error {
+	refusal := e.refusal()
+	switch refusal.Code {
+	case "", "SYSTERM_ERROR", "SYSTERM_MAINTAINING", "SYSTEM_ERROR":
+		return refusal
+	}
+	if !e.refuses(refusal.Code) {
+		return refusal
+	}
+	return fmt.Errorf("%w: %w", channel.ErrRefused, refusal)
+}
+
 // about reads the content of a genuine answer and requires it to be about the refund of that number (E6). Not required, it may leave
 // out whom and what it is about, and may have no content at all.
 func (c *Channel) about(e envelope, number string, required bool) *reading {

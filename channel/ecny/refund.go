@@ -27,8 +27,8 @@ const (
 const foundFor = rememberedFor - 24*time.Hour
 
 // Refund implements channel.Refunder. A payment without a channel's number is named by the order's id, under which it was then made.
-// Errors: an *AnswerError when the bank refused without saying for good, channel.ErrNotGenuine and ErrMalformed when the answer does not
-// verify or cannot be read, and those of the HTTP client. All mean unknown.
+// Errors: an *AnswerError when the bank refused without saying for good, with channel.ErrRefused (C5), channel.ErrNotGenuine and
+// ErrMalformed when the answer does not verify or cannot be read, and those of the HTTP client. All mean unknown.
 func (c *Channel) Refund(ctx context.Context, order tasks.RefundOrder) (channel.RefundAnswer, error) {
 	content := map[string]string{"merId": c.merID, "userId": c.userID, "orderId": order.Number, "currencyCode": "156",
 		"txnAmt": strconv.FormatInt(order.Captured.Fen(), 10), "refundAmt": strconv.FormatInt(order.Amount.Fen(), 10)}
@@ -83,7 +83,7 @@ func (c *Channel) Query(ctx context.Context, order tasks.RefundOrder) (channel.R
 // refundAnswer reads what a genuine answer says of the order, in the field of that name (E6).
 func (c *Channel) refundAnswer(reply envelope, order tasks.RefundOrder, state string) (channel.RefundAnswer, error) {
 	if !reply.done() {
-		return channel.RefundAnswer{}, reply.refusal()
+		return channel.RefundAnswer{}, reply.problem()
 	}
 	r := c.about(reply, order.Number, true)
 	r.yuanOnly(false)

@@ -325,3 +325,31 @@ func TestBrokenConnectionsAreUnknown(t *testing.T) {
 	answer, err = c.Query(t.Context(), order())
 	channeltest.CheckUnknown(t, "query", answer, err, secrets())
 }
+
+func TestOnlySignedRefusalsOfTheRefundAreRefusals(t *testing.T) {
+	t.Parallel()
+	b := theBank()
+	for name, c := range map[string]struct {
+		gateway *gateway
+		want    bool
+	}{
+		"not enough":            {&gateway{fields: refusing(t, "NOT_ENOUGH", nil), by: b.current}, true},
+		"no such payment":       {&gateway{fields: refusing(t, "OCMBORDERID_NOT_EXIST", nil), by: b.current}, true},
+		"not enough, unsigned":  {&gateway{fields: refusing(t, "NOT_ENOUGH", nil)}, false},
+		"not enough, of 500":    {&gateway{fields: refusing(t, "NOT_ENOUGH", nil), by: b.current, status: 500}, false},
+		"not understood":        {&gateway{fields: replaced(refusing(t, "NOT_ENOUGH", nil), "returnCode", "FAIL"), by: b.current}, false},
+		"a system error":        {&gateway{fields: refusing(t, "SYSTERM_ERROR", nil), by: b.current}, false},
+		"maintenance":           {&gateway{fields: refusing(t, "SYSTERM_MAINTAINING", nil), by: b.current}, false},
+		"of no code":            {&gateway{fields: refusing(t, "", nil), by: b.current}, false},
+		"neither done nor fail": {&gateway{fields: replaced(refusing(t, "NOT_ENOUGH", nil), "respCode", "?"), by: b.current}, false},
+	} {
+		port := c.gateway.serve(t)
+		_, refundErr := port.Refund(t.Context(), order())
+		_, queryErr := port.Query(t.Context(), order())
+		for call, err := range map[string]error{"refund": refundErr, "query": queryErr} {
+			if errors.Is(err, channel.ErrRefused) != c.want || err == nil || c.want && !strings.Contains(err.Error(), c.gateway.fields["errCode"]) {
+				t.Errorf("%s, %s: %v; want refused %t", name, call, err, c.want)
+			}
+		}
+	}
+}

@@ -49,6 +49,22 @@ func refusal(f fields, codeName, messageName string) *AnswerError {
 	return &AnswerError{Status: http.StatusOK, Code: code, Message: string(message)}
 }
 
+// problem is the refusal of a verified answer as an error of Refund and Query. channel.ErrRefused is beside it (C5 of package channel) but
+// for respCodes that speak of no refund: 02 and 06, UnionPay is closed or busy; 11, it does not know our signature; 37, it was asked too
+// often.
+func problem(f fields, codeName, messageName string) error {
+	refused := refusal(f, codeName, messageName)
+	switch refused.Code {
+	case "":
+		return refused
+	case "02", "06", "11", "37":
+		if codeName == "respCode" {
+			return refused
+		}
+	}
+	return fmt.Errorf("%w: %w", channel.ErrRefused, refused)
+}
+
 // call sends a signed request and returns its answer, which it has verified.
 func (c *Channel) call(ctx context.Context, address string, request map[string]string) (fields, error) {
 	body, err := c.word(request)

@@ -12,12 +12,13 @@ import (
 
 // Refund implements channel.Refunder. UnionPay's answer says at best that it took the refund: how it ends is for a notice or Query. A
 // refund ends by no refusal, because a repeat of a refund that was made may be refused for what the first one did (U5).
-// Errors: a *tasks.FieldError when the order names no payment of UnionPay's, an *AnswerError when UnionPay refused, channel.ErrNotGenuine
-// when the answer does not verify, channel.ErrMalformed when it is about something else, and those of the HTTP client. All mean unknown.
+// Errors: a *tasks.FieldError when the order names no payment of UnionPay's and an *AnswerError when UnionPay refused, both with
+// channel.ErrRefused (C5), channel.ErrNotGenuine when the answer does not verify, channel.ErrMalformed when it is about something else, and
+// those of the HTTP client. All mean unknown.
 func (c *Channel) Refund(ctx context.Context, order tasks.RefundOrder) (channel.RefundAnswer, error) {
 	if order.ChannelTxnID == "" {
-		return channel.RefundAnswer{}, fmt.Errorf("refund %s: %w", order.Number, &tasks.FieldError{Field: "channel_txn_id",
-			Problem: "is empty", Allowed: "the queryId of the payment"})
+		return channel.RefundAnswer{}, fmt.Errorf("refund %s: %w: %w", order.Number, channel.ErrRefused,
+			&tasks.FieldError{Field: "channel_txn_id", Problem: "is empty", Allowed: "the queryId of the payment"})
 	}
 	answer, err := c.call(ctx, c.backTransURL, map[string]string{"txnType": typeRefund, "txnSubType": "00", "bizType": "000201",
 		"channelType": "07", "orderId": order.Number, "txnTime": txnTime(order), "txnAmt": strconv.FormatInt(order.Amount.Fen(), 10),
@@ -28,7 +29,7 @@ func (c *Channel) Refund(ctx context.Context, order tasks.RefundOrder) (channel.
 	switch code := answer.get("respCode"); code {
 	case codeSucceeded, codeWithDefects, codeTimedOut, codeUncertain, codeAccepted:
 	default:
-		return channel.RefundAnswer{}, fmt.Errorf("refund %s: %w", order.Number, refusal(answer, "respCode", "respMsg"))
+		return channel.RefundAnswer{}, fmt.Errorf("refund %s: %w", order.Number, problem(answer, "respCode", "respMsg"))
 	}
 	if err := c.checkEcho(answer, order); err != nil {
 		return channel.RefundAnswer{}, fmt.Errorf("refund %s: %w", order.Number, err)
@@ -51,14 +52,14 @@ func (c *Channel) Query(ctx context.Context, order tasks.RefundOrder) (channel.R
 		}
 		return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w", order.Number, channel.ErrUnknownNumber)
 	default: // the query itself was refused
-		return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w", order.Number, refusal(answer, "respCode", "respMsg"))
+		return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w", order.Number, problem(answer, "respCode", "respMsg"))
 	}
 	if err := c.checkEcho(answer, order); err != nil {
 		return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w", order.Number, err)
 	}
 	read, certain := refundAnswer(answer.get("origRespCode"))
 	if !certain {
-		return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w", order.Number, refusal(answer, "origRespCode", "origRespMsg"))
+		return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w", order.Number, problem(answer, "origRespCode", "origRespMsg"))
 	}
 	return read, nil
 }

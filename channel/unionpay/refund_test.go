@@ -312,3 +312,44 @@ func TestRefundKeepsItsTimeInEveryZone(t *testing.T) {
 		}
 	}
 }
+
+func TestOnlySignedRefusalsOfTheRefundAreRefusals(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	coded := func(code string) string { return answerText(p.signer.sign(t, accepted(code))) }
+	for name, c := range map[string]struct {
+		gateway gateway
+		code    string
+		want    bool
+	}{
+		"the number again":   {gateway{body: coded("12")}, "12", true},
+		"refunded before":    {gateway{body: coded("45")}, "45", true},
+		"a general error":    {gateway{body: coded("99")}, "99", true},
+		"refused, unsigned":  {gateway{body: pairs(accepted("36"))}, "36", false},
+		"refused, of 500":    {gateway{body: coded("36"), status: 500}, "36", false},
+		"closed":             {gateway{body: coded("02")}, "02", false},
+		"busy":               {gateway{body: coded("06")}, "06", false},
+		"our signature":      {gateway{body: coded("11")}, "11", false},
+		"too many questions": {gateway{body: coded("37")}, "37", false},
+	} {
+		port := c.gateway.serve(t)
+		_, refundErr := port.Refund(t.Context(), order())
+		_, queryErr := port.Query(t.Context(), order())
+		for call, err := range map[string]error{"refund": refundErr, "query": queryErr} {
+			if errors.Is(err, channel.ErrRefused) != c.want || err == nil || c.want && !strings.Contains(err.Error(), "200 "+c.code) {
+				t.Errorf("%s, %s: %v; want refused %t", name, call, err, c.want)
+			}
+		}
+	}
+	for _, code := range []string{"01", "02", "06", "60", "99"} { // how the refund ended, which is not certain: the query itself was answered
+		g := gateway{body: answerText(p.signer.sign(t, queried(code)))}
+		if _, err := g.serve(t).Query(t.Context(), order()); !errors.Is(err, channel.ErrRefused) {
+			t.Errorf("a refund that ended with %s: %v; want refused", code, err)
+		}
+	}
+	nameless := order()
+	nameless.ChannelTxnID = ""
+	if _, err := (&gateway{}).serve(t).Refund(t.Context(), nameless); !errors.Is(err, channel.ErrRefused) {
+		t.Errorf("a refund that cannot be asked for: %v; want refused", err)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"unicode"
 
+	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/channel/strictjson"
 )
 
@@ -70,6 +71,26 @@ func (a *answer) refusal() *AnswerError {
 	}
 	refusal.Message = string(message[:min(len(message), shown)])
 	return refusal
+}
+
+// problem is a refusal as an error of Refund and Query: channel.ErrRefused is beside it when WeChat Pay has signed it and its code speaks
+// of the refund (C5 of package channel).
+func (a *answer) problem(refusal *AnswerError) error {
+	if a.verified == nil && refusal.speaksOfRefund() {
+		return fmt.Errorf("%w: %w", channel.ErrRefused, refusal)
+	}
+	return refusal
+}
+
+// speaksOfRefund is false for what says that WeChat Pay is busy (429 FREQUENCY_LIMITED, 500 SYSTEM_ERROR) or does not know our signature
+// (401 SIGN_ERROR).
+func (e *AnswerError) speaksOfRefund() bool {
+	switch e.Code {
+	case "", "SYSTEM_ERROR", "BANK_ERROR", "FREQUENCY_LIMITED", "SIGN_ERROR":
+		return false
+	}
+	return e.Status >= http.StatusBadRequest && e.Status < http.StatusInternalServerError && e.Status != http.StatusUnauthorized &&
+		e.Status != http.StatusTooManyRequests
 }
 
 // call sends a signed request and reads its answer, which it has tried to verify.

@@ -31,7 +31,7 @@ type refundAmount struct {
 }
 
 // Refund implements channel.Refunder. A payment without a channel's number is named by the order's id, under which it was then made.
-// Errors: an *AnswerError when WeChat Pay refused without saying for good, channel.ErrNotGenuine and the others of a signature when
+// Errors: an *AnswerError when WeChat Pay refused without saying for good, with channel.ErrRefused (C5), channel.ErrNotGenuine and the others of a signature when
 // the answer does not verify, and those of the HTTP client. All mean unknown.
 func (c *Channel) Refund(ctx context.Context, order tasks.RefundOrder) (channel.RefundAnswer, error) {
 	request := refundRequest{TransactionID: order.ChannelTxnID, OutRefundNo: order.Number, NotifyURL: c.notifyURL,
@@ -52,7 +52,7 @@ func (c *Channel) Refund(ctx context.Context, order tasks.RefundOrder) (channel.
 		if refusal.Status == http.StatusForbidden && refusal.Code == codeAccountAbnormal && reply.verified == nil {
 			return channel.RefundAnswer{State: channel.RefundFailed, Reason: codeAccountAbnormal}, nil
 		}
-		return channel.RefundAnswer{}, fmt.Errorf("refund %s: %w", order.Number, refusal)
+		return channel.RefundAnswer{}, fmt.Errorf("refund %s: %w", order.Number, reply.problem(refusal))
 	}
 	answer, err := reply.refund(order)
 	if err != nil {
@@ -72,7 +72,7 @@ func (c *Channel) Query(ctx context.Context, order tasks.RefundOrder) (channel.R
 		if refusal.Status == http.StatusNotFound && refusal.Code == codeNotExists && (reply.verified == nil || !reply.signed) {
 			return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w", order.Number, channel.ErrUnknownNumber)
 		}
-		return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w", order.Number, refusal)
+		return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w", order.Number, reply.problem(refusal))
 	}
 	answer, err := reply.refund(order)
 	if err != nil {

@@ -270,3 +270,33 @@ func TestBrokenConnectionsAreUnknown(t *testing.T) {
 	answer, err = c.Query(t.Context(), order())
 	channeltest.CheckUnknown(t, "query", answer, err, thePlatform().secrets())
 }
+
+func TestOnlySignedRefusalsOfTheRefundAreRefusals(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status       int
+		code, serial string
+		want         bool
+	}{
+		"not enough":              {403, "NOT_ENOUGH", publicID, true},
+		"a rule of business":      {400, "INVALID_REQUEST", publicID, true},
+		"a parameter":             {400, "PARAM_ERROR", publicID, true},
+		"not enough, unsigned":    {403, "NOT_ENOUGH", "", false},
+		"too often":               {429, "FREQUENCY_LIMITED", publicID, false},
+		"too often, by its code":  {403, "FREQUENCY_LIMITED", publicID, false},
+		"our signature":           {401, "SIGN_ERROR", publicID, false},
+		"a system error":          {500, "SYSTEM_ERROR", publicID, false},
+		"a gateway's":             {502, "NOT_ENOUGH", publicID, false},
+		"of a code that is empty": {400, "", publicID, false},
+	} {
+		g := &gateway{status: c.status, body: `{"code":"` + c.code + `","message":"原因"}`, serial: c.serial, at: noon}
+		port := g.serve(t)
+		_, refundErr := port.Refund(t.Context(), order())
+		_, queryErr := port.Query(t.Context(), order())
+		for call, err := range map[string]error{"refund": refundErr, "query": queryErr} {
+			if errors.Is(err, channel.ErrRefused) != c.want || err == nil || c.want && !strings.Contains(err.Error(), c.code) {
+				t.Errorf("%s, %s: %v; want refused %t", name, call, err, c.want)
+			}
+		}
+	}
+}
