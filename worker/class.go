@@ -10,6 +10,7 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/internal/postgres"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
@@ -32,6 +33,9 @@ const (
 	classOutage class = "outage"
 	// classUnanswered: a channel has not ended a refund.
 	classUnanswered class = "unanswered"
+	// classRefused: a channel answers, and refuses a refund for a reason that a person may mend. The relay rings for it again, with longer
+	// pauses than a channel that does not answer gets, until it is dead.
+	classRefused class = "refused"
 	// classDraining: this process stops. Another one takes the task at once.
 	classDraining class = "draining"
 	// classLost: the process that held the task is gone, or was frozen past its lease.
@@ -61,6 +65,7 @@ var treatments = map[class]treatment{
 	classOutage: {delay: 10 * time.Second, cap: 10 * time.Second, level: slog.LevelWarn},
 	// A channel takes from seconds to days.
 	classUnanswered: {counts: true, delay: 4 * time.Second, cap: 10 * time.Minute, level: slog.LevelInfo},
+	classRefused:    {ends: true, level: slog.LevelWarn},
 	classDraining:   {delay: time.Second, cap: time.Second, level: slog.LevelInfo},
 	classLost:       {counts: true, delay: time.Second, cap: time.Minute, level: slog.LevelWarn},
 	classBug:        {counts: true, delay: 10 * time.Second, cap: 5 * time.Minute, level: slog.LevelError},
@@ -111,6 +116,8 @@ func classOf(err error) class {
 		return classDraining
 	case errors.Is(err, asynq.ErrLeaseExpired):
 		return classLost
+	case errors.Is(err, channel.ErrRefused):
+		return classRefused
 	case errors.Is(err, errUnanswered):
 		return classUnanswered
 	case errors.As(err, &refused):

@@ -44,8 +44,8 @@ var classified = map[string]struct {
 
 	"channel.ErrUnknownNumber": {channel.ErrUnknownNumber, classFault},
 	"channel.ErrNoReply":       {fmt.Errorf("%w: %w", errUnanswered, channel.ErrNoReply), classUnanswered},
-	"channel.ErrRefused":       {fmt.Errorf("%w: %w", errUnanswered, channel.ErrRefused), classUnanswered},
-	"channel.ErrNumberTaken":   {fmt.Errorf("%w: %w", errUnanswered, channel.ErrNumberTaken), classUnanswered},
+	"channel.ErrRefused":       {channel.ErrRefused, classRefused},
+	"channel.ErrNumberTaken":   {fmt.Errorf("%w: %w", channel.ErrRefused, channel.ErrNumberTaken), classRefused},
 
 	// Notices are read at the front door; a task never ends with these.
 	"channel.ErrNotGenuine": {channel.ErrNotGenuine, classFault},
@@ -199,8 +199,8 @@ func isNamed(expr ast.Expr, name string) bool {
 
 func TestEveryClassIsTreated(t *testing.T) {
 	t.Parallel()
-	for _, c := range []class{classDone, classStray, classNewer, classBusy, classOutage, classUnanswered, classDraining, classLost,
-		classBug, classFault} {
+	for _, c := range []class{classDone, classStray, classNewer, classBusy, classOutage, classUnanswered, classRefused, classDraining,
+		classLost, classBug, classFault} {
 		treated, ok := treatments[c]
 		if !ok {
 			t.Errorf("class %s has no treatment", c)

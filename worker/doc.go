@@ -5,6 +5,7 @@
 //
 //	pending ─► active ─┬─► done     every request of the ring has an outcome, is parked, or is dead (in PostgreSQL)
 //	   ▲               ├─► stray    it names no request of ours: recorded in PostgreSQL, ended
+//	   │               ├─► refused  channels refuse refunds of it, and the rest has ended or is rung for apart: the relay comes again
 //	   │               └─► later ─► retry ─┐
 //	   └───────────────────────────────────┘   an error says nothing of a request; nothing is refused because of one
 //
@@ -13,7 +14,7 @@
 //
 // # Invariants
 //
-//   - W1 No error ends a request. Outages are waited for; a task whose retries are used up ends, and the relay rings again.
+//   - W1 No error decides a request. Outages are waited for; a task whose retries are used up ends, and the relay rings again.
 //   - W2 Nothing enters asynq's archive from a handler: it forgets silently, and dead requests are in PostgreSQL.
 //   - W3 A task that cannot be read, or whose requests are not stored or are of another kind than it says, blocks nothing and applies
 //     none of those: it is recorded, counted and ended. One of a newer version is kept for a newer worker.
@@ -21,6 +22,9 @@
 //   - W5 A channel is called outside any transaction; it is queried first when PostgreSQL knows of an earlier start.
 //   - W6 After Shutdown returned nil, nothing is written.
 //   - W7 A Redis that lost everything is noticed within a second, and every accepted request is rung again.
+//   - W8 A refund that its channel refuses in verified answers is dead after a bounded number of starts, with the channel's words as the
+//     cause. No other answer, and no missing one, brings it nearer to that; its money stays in the refunding account.
+//   - W9 A channel is left alone only for what says nothing of a refund, never for a verified refusal. A request's last error is its own.
 //
 // # Parts
 //
@@ -36,11 +40,19 @@
 // far more common than a deadly request; from the second on each is rung alone and applied in a batch of its own; after StartsMax
 // starts it is dead. A start whose process lived to see it fail is taken back.
 //
+// # Refusals
+//
+// A signed refusal that is not final (channel.ErrRefused: no balance, a frozen payment) may pass, or a person may make it pass. Such a
+// refund is asked about and sent again with the relay's pauses, 30 seconds and then twice as long up to ten minutes: 20 starts in two and
+// a half hours. Its starts are counted where those of suspects are; one that ended in anything but a refusal is taken back, though never
+// the first, because the second must know of it (W5). Requeued, it has as many starts again.
+//
 // # Failures
 //
 // PostgreSQL away: handlers hold their tasks and try again together, every few seconds; asynq holds the rest. Redis away: servers try
 // ten times a second, the relay backs off, work that has begun is finished, and its repeat finds the outcomes. Redis wiped: W7.
-// A channel that does not answer is left alone, longer each time, and its refunds come again. Process killed: asynq hands its tasks out again after one to two minutes, the relay often earlier.
+// A channel that does not answer is left alone, longer each time, and its refunds come again. Process killed: asynq hands its tasks out
+// again after one to two minutes, the relay often earlier.
 //
 // PostgreSQL is authoritative for everything; Redis only for which worker is told next.
 package worker

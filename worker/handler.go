@@ -59,7 +59,7 @@ func (h *handler) serve(ctx context.Context, d *delivery, payload []byte) error 
 func (h *handler) applyRing(ctx context.Context, d *delivery) ([]ledger.Answer, error) {
 	switch {
 	case d.ring.Kind == tasks.RefundSend:
-		return h.sender.send(ctx, d.ring)
+		return h.sendRefunds(ctx, d.ring)
 	case d.retried > 0 || d.ring.Again:
 		return h.applySuspects(ctx, d)
 	default:
@@ -110,16 +110,14 @@ func (h *handler) setAside(ctx context.Context, d *delivery, problem error, exce
 	return problem
 }
 
-// recordFailure tells the requests' timelines, as far as PostgreSQL can be told.
+// recordFailure tells the requests' timelines, each its own problem, as far as PostgreSQL can be told.
 func (h *handler) recordFailure(ctx context.Context, ring tasks.Ring, problem error) {
-	switch classOf(problem) {
-	case classOutage, classDraining, classNewer:
-		return // it cannot be told, or says nothing of the requests
-	default:
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	if err := h.ledger.RecordFailure(ctx, ring.Book, ring.IDs, problem.Error()); err != nil {
-		h.metrics.unrecorded.Inc()
+	for text, ids := range failuresOf(ring, problem) {
+		if err := h.ledger.RecordFailure(ctx, ring.Book, ids, text); err != nil {
+			h.metrics.unrecorded.Inc()
+			return
+		}
 	}
 }

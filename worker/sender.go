@@ -61,7 +61,8 @@ func pursuing(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(ctx, end.Add(-finishTime))
 }
 
-// send pursues the ring's pending refunds and applies those that have ended. It returns errUnanswered, wrapped, while one has not.
+// send pursues the ring's pending refunds, applies those that have ended and buries those that their channels keep refusing. While one
+// has not ended, it returns a *refundsError, with the answers.
 func (s *sender) send(ctx context.Context, ring tasks.Ring) (answers []ledger.Answer, err error) {
 	// Each start is counted before the channel is called: the second one knows that the channel may have been asked.
 	var starts map[uuid.UUID]int
@@ -80,9 +81,24 @@ func (s *sender) send(ctx context.Context, ring tasks.Ring) (answers []ledger.An
 		return err
 	})
 	if err != nil {
-		return nil, err
+		problems = unfinished(problems, err)
 	}
-	return answers, worst(problems)
+	s.takeBack(ctx, ring, starts, problems)
+	if err != nil {
+		return nil, refundsErrorOf(problems)
+	}
+	s.bury(ctx, ring, starts, problems, answers)
+	return answers, refundsErrorOf(problems)
+}
+
+// unfinished gives the refunds that have ended the problem that kept them from being applied.
+func unfinished(problems []error, err error) []error {
+	for i := range problems {
+		if problems[i] == nil {
+			problems[i] = err
+		}
+	}
+	return problems
 }
 
 // finish applies the refunds that were started and have ended. The others are looked up and not applied: a dead one may have been
@@ -120,17 +136,6 @@ func (s *sender) finish(ctx context.Context, ring tasks.Ring, starts map[uuid.UU
 	return answers, nil
 }
 
-// worst is the problem that decides when the ring comes again: an unanswered call only when nothing else is wrong.
-func worst(problems []error) error {
-	var found error
-	for _, problem := range problems {
-		if problem != nil && (found == nil || errors.Is(found, errUnanswered)) {
-			found = problem
-		}
-	}
-	return found
-}
-
 // pursueAll pursues the pending refunds, several at once, and returns each one's problem in the order of the ring's ids.
 func (s *sender) pursueAll(ctx context.Context, ring tasks.Ring, starts map[uuid.UUID]int) []error {
 	problems := make([]error, len(ring.IDs))
@@ -142,7 +147,7 @@ func (s *sender) pursueAll(ctx context.Context, ring tasks.Ring, starts map[uuid
 		select {
 		case s.calls <- struct{}{}:
 		case <-ctx.Done():
-			problems[i] = fmt.Errorf("%w: %w", errUnanswered, context.Cause(ctx))
+			problems[i] = fmt.Errorf("%w: %w: %w", errUnanswered, errNotAsked, context.Cause(ctx))
 			continue
 		}
 		running.Go(func() {
@@ -153,7 +158,8 @@ func (s *sender) pursueAll(ctx context.Context, ring tasks.Ring, starts map[uuid
 					problems[i] = &panicError{value: value, stack: debug.Stack()}
 				}
 			}()
-			if problems[i] = s.pursue(ctx, ring.Book, id, starts[id] > 1); problems[i] != nil && ctx.Err() != nil {
+			problems[i] = s.pursue(ctx, ring.Book, id, starts[id] > 1)
+			if problems[i] != nil && ctx.Err() != nil && classOf(problems[i]) != classRefused {
 				problems[i] = fmt.Errorf("%w: %w: %w", errUnanswered, context.Cause(ctx), problems[i])
 			}
 		})
@@ -177,15 +183,18 @@ func (s *sender) pursue(ctx context.Context, book int, id uuid.UUID, asked bool)
 		return fmt.Errorf("channel %s: %w", order.Channel, errNoRule)
 	}
 	if left := s.rests[order.Channel].left(); left > 0 {
-		return fmt.Errorf("%w: %s does not answer and is left alone for %s", errUnanswered, order.Channel, left)
+		return fmt.Errorf("%w: %w: %s does not answer and is left alone for %s", errUnanswered, errNotAsked, order.Channel, left)
 	}
 	answer, err := s.call(ctx, refunder, *order, asked)
-	if err != nil {
-		return fmt.Errorf("%w: %s, number %s: %w", errUnanswered, order.Channel, order.Number, err)
+	switch {
+	case errors.Is(err, channel.ErrRefused):
+		return fmt.Errorf("%s: %w", order.Channel, err)
+	case err != nil:
+		return fmt.Errorf("%w: %s: %w", errUnanswered, order.Channel, err)
 	}
 	result, final := channel.Result(*order, answer)
 	if !final {
-		return fmt.Errorf("%w: %s, number %s: it is processing", errUnanswered, order.Channel, order.Number)
+		return fmt.Errorf("%w: %s: it is processing", errUnanswered, order.Channel)
 	}
 	receipt, err := channel.Accept(ctx, s.client, result)
 	var conflict *tasks.ConflictError
@@ -203,8 +212,11 @@ func (s *sender) pursue(ctx context.Context, book int, id uuid.UUID, asked bool)
 	return err
 }
 
-// stateUnknown labels a call that told nothing.
-const stateUnknown channel.RefundState = "unknown"
+// These label calls that told nothing, and calls that were refused.
+const (
+	stateUnknown channel.RefundState = "unknown"
+	stateRefused channel.RefundState = "refused"
+)
 
 func (s *sender) call(delivery context.Context, refunder channel.Refunder, order tasks.RefundOrder, asked bool) (channel.RefundAnswer, error) {
 	ctx, cancel := context.WithTimeout(delivery, s.timeout)
@@ -217,13 +229,19 @@ func (s *sender) call(delivery context.Context, refunder channel.Refunder, order
 	default:
 		state = stateUnknown
 	}
+	var unaskable *tasks.FieldError
 	switch {
+	case errors.As(err, &unaskable): // nobody was called
+		state = stateRefused
 	case err == nil:
 		s.rests[order.Channel].succeeded()
-	case delivery.Err() == nil: // otherwise the call was cut short, which is not the channel's fault
-		s.rests[order.Channel].failed()
-	}
-	if err != nil {
+	case errors.Is(err, channel.ErrRefused): // the channel answers
+		s.rests[order.Channel].succeeded()
+		state = stateRefused
+	default:
+		if delivery.Err() == nil { // otherwise the call was cut short, which is not the channel's fault
+			s.rests[order.Channel].failed()
+		}
 		state = stateUnknown
 	}
 	s.metrics.channelCalls.WithLabelValues(string(order.Channel), string(state)).Observe(s.clock.Now().Sub(begun).Seconds())

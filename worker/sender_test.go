@@ -73,6 +73,7 @@ func TestRefundsToChannelsEndWhateverTheChannelAnswersFirst(t *testing.T) {
 // scriptedChannel answers as its function says, and remembers what it was asked.
 type scriptedChannel struct {
 	refund func(ctx context.Context, number string) (channel.RefundAnswer, error)
+	query  func(number string) (channel.RefundAnswer, error) // nil: succeeded
 
 	mu    sync.Mutex
 	calls []string
@@ -89,8 +90,11 @@ func (c *scriptedChannel) Refund(ctx context.Context, order tasks.RefundOrder) (
 	return c.refund(ctx, order.Number)
 }
 
-func (c *scriptedChannel) Query(context.Context, tasks.RefundOrder) (channel.RefundAnswer, error) {
+func (c *scriptedChannel) Query(_ context.Context, order tasks.RefundOrder) (channel.RefundAnswer, error) {
 	c.note("query")
+	if c.query != nil {
+		return c.query(order.Number)
+	}
 	return channel.RefundAnswer{State: channel.RefundSucceeded}, nil
 }
 

@@ -1,0 +1,143 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/settled-dev/settled/ledger"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// refusedStartsMax is after how many starts a refund that its channel refuses is dead. By the relay's pauses they take two and a half
+// hours: what passes by itself (a minute between two refunds of a payment, a lock) has passed, and whoever must mend the rest is told on
+// the same day. A merchant's money waits in the channel's refunding account meanwhile.
+const refusedStartsMax = 20
+
+// errNotAsked stands beside errUnanswered for a refund whose channel was not called: it is no news of the refund.
+var errNotAsked = errors.New("channel was not asked")
+
+// refundsError says what kept refunds of a ring from their end.
+type refundsError struct {
+	each  []error // of each request, in the order of the ring's ids; nil where nothing is wrong
+	worst error   // decides what becomes of the task
+}
+
+func (e *refundsError) Error() string { return e.worst.Error() }
+
+func (e *refundsError) Unwrap() error { return e.worst }
+
+// refundsErrorOf is nil when there is no problem.
+func refundsErrorOf(problems []error) error {
+	worst := slices.MaxFunc(append([]error{nil}, problems...), func(a, b error) int { return severity(a) - severity(b) })
+	if worst == nil {
+		return nil
+	}
+	return &refundsError{each: problems, worst: worst}
+}
+
+// severity orders problems by what they mean for the ring: a refused refund is for the relay alone, an unanswered call only when nothing
+// else is wrong.
+func severity(problem error) int {
+	switch {
+	case problem == nil:
+		return 0
+	case classOf(problem) == classRefused:
+		return 1
+	case classOf(problem) == classUnanswered:
+		return 2
+	default:
+		return 3
+	}
+}
+
+// takeBack takes back the starts that ended in anything but a refusal: an outage, however long, is no evidence against a refund, and one
+// may be processing for days. A refund's first start stays counted, because the next one must know that its channel may have been asked.
+func (s *sender) takeBack(ctx context.Context, ring tasks.Ring, starts map[uuid.UUID]int, problems []error) {
+	var ids []uuid.UUID
+	for i, id := range ring.IDs {
+		if problems[i] != nil && starts[id] > 1 && classOf(problems[i]) != classRefused {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	if err := s.ledger.Acquit(ctx, ring.Book, ids); err != nil {
+		s.metrics.unrecorded.Inc()
+	}
+}
+
+// bury makes the refunds dead that their channels have refused in too many starts, and answers for them.
+func (s *sender) bury(ctx context.Context, ring tasks.Ring, starts map[uuid.UUID]int, problems []error, answers []ledger.Answer) {
+	for i, id := range ring.IDs {
+		if classOf(problems[i]) != classRefused || starts[id] < refusedStartsMax {
+			continue
+		}
+		cause := fmt.Sprintf("not paid after %d starts: %v", starts[id], problems[i])
+		err := s.gate.through(ctx, func() error { return s.ledger.Bury(ctx, ring.Book, id, cause) })
+		if err != nil {
+			problems[i] = err
+			continue
+		}
+		s.logger.LogAttrs(ctx, slog.LevelError, "refund is dead: its channel refuses it", slog.String("request", id.String()),
+			slog.String("error", cause))
+		answers[i], problems[i] = ledger.Answer{Fate: ledger.Dead, Problem: cause}, nil
+	}
+}
+
+// sendRefunds has the ring's refunds sent. A ring of which a channel refuses some ends, since those come again with the relay's longer
+// pauses; the others are rung for at once in a ring of their own, so that they do not wait with them.
+func (h *handler) sendRefunds(ctx context.Context, ring tasks.Ring) ([]ledger.Answer, error) {
+	answers, err := h.sender.send(ctx, ring)
+	var refunds *refundsError
+	if !errors.As(err, &refunds) || severity(err) > severity(errUnanswered) {
+		return answers, err
+	}
+	var refused error
+	var others []tasks.Bell
+	for i, id := range ring.IDs {
+		problem := refunds.each[i]
+		switch {
+		case problem != nil && classOf(problem) == classRefused:
+			refused = problem
+		case problem != nil, errorOfFate(answers[i].Fate) != nil:
+			others = append(others, tasks.Bell{Kind: ring.Kind, Book: ring.Book, ID: id})
+		}
+	}
+	if refused == nil {
+		return answers, err
+	}
+	if ringErr := h.bell.Ring(ctx, others, len(ring.IDs), ring.Again); ringErr != nil {
+		return answers, &refundsError{each: refunds.each, worst: ringErr}
+	}
+	return answers, &refundsError{each: refunds.each, worst: refused}
+}
+
+// failuresOf says which text is news of which requests. What could not be told, says nothing of the request or has not asked its channel
+// is none: an earlier cause stands.
+func failuresOf(ring tasks.Ring, problem error) map[string][]uuid.UUID {
+	each := slices.Repeat([]error{problem}, len(ring.IDs))
+	var refunds *refundsError
+	if errors.As(problem, &refunds) {
+		each = refunds.each
+	}
+	texts := map[string][]uuid.UUID{}
+	for i, id := range ring.IDs {
+		switch classOf(each[i]) {
+		case classDone, classOutage, classDraining, classNewer:
+			continue
+		default:
+		}
+		if !errors.Is(each[i], errNotAsked) {
+			texts[each[i].Error()] = append(texts[each[i].Error()], id)
+		}
+	}
+	return texts
+}

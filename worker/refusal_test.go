@@ -1,0 +1,185 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/settled-dev/settled/channel"
+	"github.com/settled-dev/settled/internal/clock"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// refusal is what a port returns for a signed refusal.
+func refusal(words string) error {
+	return fmt.Errorf("refund: %w: %w", channel.ErrRefused, errors.New(words))
+}
+
+func neverSeen(string) (channel.RefundAnswer, error) {
+	return channel.RefundAnswer{}, channel.ErrUnknownNumber
+}
+
+// deliver delivers the ring once.
+func deliver(t *testing.T, w *Worker, ring tasks.Ring) class {
+	t.Helper()
+	task, err := ring.Task()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return classOf(w.observer.handler.serve(t.Context(), newDelivery(t.Context(), task), task.Payload()))
+}
+
+func (s *stack) lastError(t *testing.T, id uuid.UUID) string {
+	t.Helper()
+	var text string
+	if err := s.db.Pool.QueryRow(t.Context(), "SELECT coalesce(last_error, '') FROM pending WHERE request_id = $1", id).Scan(&text); err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestRefusedRefundsDoNotHoldUpTheirChannelsOthers(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withRings(500))
+	const refused, paid = 10, 10
+	scripted := &scriptedChannel{refund: func(_ context.Context, number string) (channel.RefundAnswer, error) {
+		if number < fmt.Sprintf("rf%010d", refused) {
+			return channel.RefundAnswer{}, refusal("403 NOT_ENOUGH")
+		}
+		return channel.RefundAnswer{State: channel.RefundSucceeded}, nil
+	}}
+	w := s.newWorker(t, func(c *Config) {
+		withChannel(scripted)(c)
+		c.ChannelCallsMax = 1
+	})
+	ring := ringOf(s.accept(t, refundOrders(refused+paid)...))
+	if got := deliver(t, w, ring); got != classRefused {
+		t.Errorf("the ring is %s, want it ended: the relay comes again for the refused ones", got)
+	}
+	if got := s.outcomesOf(t, tasks.RefundSend); got != paid {
+		t.Errorf("%d refunds were paid, want %d", got, paid)
+	}
+	if rest := w.observer.handler.sender.rests[tasks.SourceWeChat]; rest.left() != 0 || rest.failures != 0 {
+		t.Errorf("a channel that answers rests for %s after %d failures", rest.left(), rest.failures)
+	}
+}
+
+func TestRefusedRefundIsDeadAfterItsStartsWithTheChannelsWords(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withRings(500))
+	scripted := &scriptedChannel{query: neverSeen, refund: func(context.Context, string) (channel.RefundAnswer, error) {
+		return channel.RefundAnswer{}, refusal("answered 403 NOT_ENOUGH \"余额不足\"")
+	}}
+	w := s.newWorker(t, withChannel(scripted))
+	ring := ringOf(s.accept(t, refundOrders(1)...))
+	for start := 1; start < refusedStartsMax; start++ {
+		if got := deliver(t, w, ring); got != classRefused {
+			t.Fatalf("start %d is %s", start, got)
+		}
+	}
+	if got := s.count(t, "SELECT count(*) FROM pending WHERE state = 'accepted'"); got != 1 {
+		t.Errorf("after %d refusals %d refunds are tried on, want 1", refusedStartsMax-1, got)
+	}
+	for range 2 { // the second delivery finds it dead
+		if got := deliver(t, w, ring); got != classDone {
+			t.Errorf("the last start is %s, want done", got)
+		}
+	}
+	letters, err := s.reader.Dead(t.Context(), 10)
+	if err != nil || len(letters) != 1 || !strings.Contains(letters[0].LastError, "wechat") ||
+		!strings.Contains(letters[0].LastError, "NOT_ENOUGH \"余额不足\"") {
+		t.Errorf("dead letters are %+v, %v; want the channel's own words", letters, err)
+	}
+	if got := len(scripted.calls); got != 2*refusedStartsMax-1 {
+		t.Errorf("the channel heard %v, want a query before each repeat and nothing of a dead refund", scripted.calls)
+	}
+}
+
+func TestOutageOfAChannelOfAnyLengthMakesNoRefundDead(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withRings(500))
+	down := errors.New("bad gateway")
+	problem := down
+	scripted := &scriptedChannel{
+		query:  func(string) (channel.RefundAnswer, error) { return channel.RefundAnswer{}, problem },
+		refund: func(context.Context, string) (channel.RefundAnswer, error) { return channel.RefundAnswer{}, problem },
+	}
+	now := clock.NewManual(noon)
+	w := s.newWorker(t, func(c *Config) {
+		withChannel(scripted)(c)
+		c.Clock = now
+	})
+	ring := ringOf(s.accept(t, refundOrders(3)...))
+	for round := range 3 * refusedStartsMax {
+		if got := deliver(t, w, ring); got != classUnanswered {
+			t.Fatalf("round %d of the outage is %s", round, got)
+		}
+		if round%2 == 0 { // every other one finds the channel left alone
+			now.Advance(channelRestMax)
+		}
+	}
+	now.Advance(channelRestMax)
+	// One that answers again has refused once.
+	problem = refusal("answered 403 NOT_ENOUGH")
+	if got := deliver(t, w, ring); got != classRefused {
+		t.Errorf("a refusal after the outage is %s", got)
+	}
+	if got := s.count(t, "SELECT count(*) FROM pending WHERE state = 'accepted' AND attempts BETWEEN 2 AND 3"); got != 3 {
+		t.Errorf("%d of 3 refunds are tried on with the starts of one refusal", got)
+	}
+	scripted.mu.Lock()
+	defer scripted.mu.Unlock()
+	for i, call := range scripted.calls {
+		if i >= len(ring.IDs) && call == "refund" {
+			t.Fatalf("call %d repeats a refund without a query: %q", i, scripted.calls)
+		}
+	}
+}
+
+func TestLastErrorOfARefundIsItsOwn(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withRings(500))
+	orders := refundOrders(3)
+	orders[1].(*tasks.RefundOrder).Channel = tasks.SourceAlipay
+	orders[2].(*tasks.RefundOrder).Channel = tasks.SourceUnionPay
+	answering := func(problem error) *scriptedChannel {
+		return &scriptedChannel{query: neverSeen, refund: func(context.Context, string) (channel.RefundAnswer, error) {
+			return channel.RefundAnswer{}, problem
+		}}
+	}
+	w := s.newWorker(t, func(c *Config) {
+		c.Refunders = map[tasks.Source]channel.Refunder{tasks.SourceWeChat: answering(refusal("NOT_ENOUGH")),
+			tasks.SourceAlipay: answering(errors.New("connection reset")), tasks.SourceUnionPay: answering(refusal("36"))}
+	})
+	receipts := s.accept(t, orders...)
+	eventually(t, "the ring is pending", func() bool { return s.redis.LLen(t.Context(), "asynq:{low}:pending").Val() == 1 })
+	ring := ringOf(receipts)
+	check := func(when string) {
+		t.Helper()
+		for i, want := range []string{"wechat: refund: channel refuses: NOT_ENOUGH", errUnanswered.Error() + ": alipay: connection reset",
+			"unionpay: refund: channel refuses: 36"} {
+			if got := s.lastError(t, ring.IDs[i]); got != want {
+				t.Errorf("%s the last error of %s is %q, want %q", when, orders[i].(*tasks.RefundOrder).Channel, got, want)
+			}
+		}
+	}
+	if got := deliver(t, w, ring); got != classRefused {
+		t.Errorf("the ring is %s, want it ended", got)
+	}
+	check("after the calls")
+	if got := s.redis.LLen(t.Context(), "asynq:{low}:pending").Val(); got != 2 {
+		t.Errorf("%d rings are pending, want another one for the refund that nobody refused", got)
+	}
+	for _, rest := range w.observer.handler.sender.rests {
+		rest.until = clock.System.Now().Add(time.Hour)
+	}
+	if got := deliver(t, w, ring); got != classUnanswered {
+		t.Errorf("a ring of channels that are left alone is %s", got)
+	}
+	check("while the channels are left alone")
+}
