@@ -63,11 +63,12 @@ type API struct {
 	mux     *http.ServeMux
 	accepts map[string]http.HandlerFunc // by path: the busiest routes, which need no matching
 
-	watch    *outcomeWatch
-	lists    chan struct{} // one for each list that is in memory
-	draining chan struct{} // closed by Drain
-	drain    sync.Once
-	headroom []byte // never read or written, see Config.HeadroomBytes
+	watch     *outcomeWatch
+	lists     *listRoom
+	accepting chan struct{} // one for each list that is being accepted
+	draining  chan struct{} // closed by Drain
+	drain     sync.Once
+	headroom  []byte // never read or written, see Config.HeadroomBytes
 }
 
 // NewAPI makes an API. It holds nothing that must be closed.
@@ -82,8 +83,8 @@ func NewAPI(config Config) *API {
 		config.Version = "devel"
 	}
 	a := &API{config: config, metrics: newMetrics(config.Registerer), mux: http.NewServeMux(), accepts: map[string]http.HandlerFunc{},
-		watch: newOutcomeWatch(config.Reader, config.Clock), lists: make(chan struct{}, listsAtOnce), draining: make(chan struct{}),
-		headroom: make([]byte, config.HeadroomBytes)}
+		watch: newOutcomeWatch(config.Reader, config.Clock), lists: newListRoom(),
+		accepting: make(chan struct{}, listsAtOnce), draining: make(chan struct{}), headroom: make([]byte, config.HeadroomBytes)}
 	described := huma.DefaultConfig("settled", config.Version)
 	described.Info.Description = "Applies refunds, recharges and idle-balance sweeps to a wallet's books, exactly once. " +
 		"Amounts are strings in yuan with at most two places; times are RFC 3339."
@@ -153,7 +154,7 @@ var refusals = map[string]string{
 	"415": "The body is not declared as one of the media types",
 	"422": "A field is not allowed; it is named",
 	"429": "The API key asks for too much at once; Retry-After says when to come back",
-	"503": "PostgreSQL did not answer; ask again, with the same keys",
+	"503": "PostgreSQL did not answer, or this process is busy; ask again, with the same keys",
 }
 
 // problemResponses describes the refusals of an operation, and those of its key.

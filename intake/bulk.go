@@ -35,8 +35,6 @@ const (
 	ListMax = 10_000
 	// ListBytesMax bounds a list's body: 800 bytes a request.
 	ListBytesMax = 8 << 20
-	// listsAtOnce bounds the memory of all lists that are read at a time; others wait for their turn.
-	listsAtOnce = 8
 	// listTimeout is what a client has to send a list, and later to read its answer.
 	listTimeout = time.Minute
 )
@@ -149,7 +147,7 @@ func (b *bulk) problem(err error, unknown string) *Problem {
 
 // acceptList reads a list, counts it against the key's rate, and accepts it in chunks while it reads the next one.
 func (b *bulk) acceptList() *Problem {
-	leave, problem := b.enterList()
+	leave, problem := b.api.lists.enter(b.call.Context(), b.api.config.Clock, b.who.KeyID)
 	if problem != nil {
 		return problem
 	}
@@ -169,8 +167,8 @@ func (b *bulk) acceptList() *Problem {
 		return b.problem(err, nothing)
 	}
 	answer := ListAnswer{Items: make([]ItemAnswer, 0, len(list))}
-	if err := b.acceptChunks(list.chunks(b.kind), &answer); err != nil {
-		return b.problem(err, "whether the requests were accepted is unknown: send all of them again, with the same keys")
+	if problem := b.acceptInTurn(list, &answer); problem != nil {
+		return problem
 	}
 	body, err := json.Marshal(&answer)
 	if err != nil {
@@ -205,16 +203,17 @@ func (b *bulk) acceptChunks(read func() Chunk, answer *ListAnswer) error {
 	}
 }
 
-// enterList waits until few enough lists are in memory.
-func (b *bulk) enterList() (leave func(), problem *Problem) {
-	ctx, cancel := context.WithTimeout(b.call.Context(), answerTimeout)
-	defer cancel()
-	select {
-	case b.api.lists <- struct{}{}:
-		return func() { <-b.api.lists }, nil
-	case <-ctx.Done():
-		return nil, unavailable("too many lists are read at once; nothing was done: ask again")
+// acceptInTurn accepts a list that was read when few enough others are being accepted. Those whose bodies still come, or whose answers
+// are still read, take no turn.
+func (b *bulk) acceptInTurn(list requestList, answer *ListAnswer) *Problem {
+	if !takeSlot(b.call.Context(), b.api.accepting, b.api.config.Clock.After(answerTimeout)) {
+		return busy("too many lists are accepted at once; nothing was done: ask again")
 	}
+	defer func() { <-b.api.accepting }()
+	if err := b.acceptChunks(list.chunks(b.kind), answer); err != nil {
+		return b.problem(err, "whether the requests were accepted is unknown: send all of them again, with the same keys")
+	}
+	return nil
 }
 
 // requestList is the requests of a list, each as its text.

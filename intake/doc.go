@@ -28,7 +28,7 @@
 //	413  the body is too large to be a request
 //	415  the body is not declared as application/json
 //	422  refused: the field, what is wrong with it and what is allowed are named; nothing is stored
-//	503  PostgreSQL did not answer in time: whether the request was accepted is unknown
+//	503  PostgreSQL did not answer in time: whether the request was accepted is unknown; or too much is under way here
 //
 // Every answer from 400 upward is a problem of RFC 9457 (application/problem+json). After a 503, a 500, or no answer at all the
 // producer sends the same request with the same key again, which is always safe.
@@ -48,7 +48,8 @@
 // # Many requests in one call
 //
 // A list (application/json) is read whole, counted against the key's rate, then accepted in chunks of 500, an insert each, and
-// answered when all of it is committed. A stream (application/x-ndjson) is answered line by line while it is read: a chunk is what has
+// answered when all of it is committed. 24 lists are in memory at a time, at most 4 of one key: who sends slowly keeps its own key's
+// other lists waiting (429), not those of others (503). A stream (application/x-ndjson) is answered line by line while it is read: a chunk is what has
 // arrived, up to 500 lines, and its answers are written after its commit. Two chunks are held at a time, whatever the stream's
 // length; a client that does not read its answers is not read from, and one that is faster than its key's rate is slowed down to it.
 //

@@ -97,7 +97,7 @@ func accessProblem(err error) *Problem {
 		problem.Type, problem.Title, problem.Status = problemForbidden, "The API key may not do this", http.StatusForbidden
 		problem.header.Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="settled", error="insufficient_scope", scope="%s"`, refusal.Needed))
 	case access.ReasonRate:
-		problem.Type, problem.Title, problem.Status = problemTooMuch, "The API key asks for too much at once", http.StatusTooManyRequests
+		problem.Type, problem.Title, problem.Status = problemTooMuch, titleTooMuch, http.StatusTooManyRequests
 		problem.header.Set("Retry-After", strconv.Itoa(wholeSeconds(refusal.RetryAfter)))
 	default:
 		problem.Type, problem.Title, problem.Status = problemUnauthenticated, "A valid API key is needed", http.StatusUnauthorized

@@ -12,7 +12,7 @@ import (
 
 // Problem is the body of every refusal: a problem of RFC 9457 with members of our own.
 type Problem struct {
-	Type   string `json:"type" doc:"What kind of problem this is: urn:settled:problem: and one of refused, conflict, state, not-found, no-method, unauthenticated, forbidden, too-much, unavailable, internal."`
+	Type   string `json:"type" doc:"What kind of problem this is: urn:settled:problem: and one of refused, conflict, state, not-found, no-method, unauthenticated, forbidden, too-much, busy, unavailable, internal."`
 	Title  string `json:"title" doc:"The same as a sentence; it does not vary."`
 	Status int    `json:"status" doc:"The HTTP status."`
 	Detail string `json:"detail" doc:"What happened this time."`
@@ -45,7 +45,10 @@ const (
 	problemUnauthenticated = "urn:settled:problem:unauthenticated"
 	problemForbidden       = "urn:settled:problem:forbidden"
 	problemTooMuch         = "urn:settled:problem:too-much"
+	problemBusy            = "urn:settled:problem:busy"
 )
+
+const titleTooMuch = "The API key asks for too much at once"
 
 // Error implements error.
 func (p *Problem) Error() string { return p.Detail }
@@ -118,6 +121,17 @@ func notFound(detail string) *Problem {
 
 func unavailable(detail string) *Problem {
 	return &Problem{Type: problemUnavailable, Title: "The books cannot be reached", Status: http.StatusServiceUnavailable, Detail: detail}
+}
+
+// busy answers a call for which this process has no room, whatever PostgreSQL does.
+func busy(detail string) *Problem {
+	return &Problem{Type: problemBusy, Title: "Too much is under way here", Status: http.StatusServiceUnavailable, Detail: detail}
+}
+
+// tooMuchOfKey answers a key that has enough under way.
+func tooMuchOfKey(detail string) *Problem {
+	return &Problem{Type: problemTooMuch, Title: titleTooMuch, Status: http.StatusTooManyRequests, Detail: detail,
+		header: http.Header{"Retry-After": {"1"}}}
 }
 
 func internal(detail string) *Problem {
