@@ -45,6 +45,12 @@
 // names a place and not a number: what is added while somebody pages moves nothing to another page. It is of one list, and is refused
 // by another. A key sees the requests of its own producer only, in orders and lists too; admin sees all.
 //
+// # Refunds through channels
+//
+// A refund that is applied may still be on its way back through a channel. Its record, and its order, tell by leg which channel was
+// asked, under which number, and how that ended: succeeded, or failed, with the money in the user's balance or before a person. The
+// internal requests that do it, refund:send and refund:answer, are settled's own and are shown to admin alone.
+//
 // # Many requests in one call
 //
 // A list (application/json) is read whole, counted against the key's rate, then accepted in chunks of 500, an insert each, and

@@ -27,7 +27,13 @@ type recordInput struct {
 	Key  string `path:"key" doc:"The producer's own id. A slash in it is written as %2F."`
 }
 
-type recordOutput struct{ Body ledger.Record }
+// RequestRecord is a request as it is answered.
+type RequestRecord struct {
+	ledger.Record
+	Channels []ChannelRefund `json:"channels,omitempty" doc:"Of a refund that is applied: what goes back through channels, by leg, and how far that is."`
+}
+
+type recordOutput struct{ Body RequestRecord }
 
 type balancesInput struct {
 	UserID string `path:"user_id"`
@@ -65,7 +71,15 @@ func (a *API) record(ctx context.Context, in *recordInput) (*recordOutput, error
 	case !access.PrincipalOf(ctx).MaySee(record.Producer):
 		return nil, notFound(fmt.Sprintf("no %s with the key %q was accepted", kind, in.Key))
 	}
-	return &recordOutput{Body: record}, nil
+	out := &recordOutput{Body: RequestRecord{Record: record}}
+	if kind == tasks.RefundApply && record.State == string(tasks.Applied) {
+		channels, err := a.channelRefunds(ctx, numbersOfRefund(record.Key))
+		if err != nil {
+			return nil, a.failure(ctx, err, "ask again")
+		}
+		out.Body.Channels = channels[record.Key]
+	}
+	return out, nil
 }
 
 func (a *API) balances(ctx context.Context, in *balancesInput) (*balancesOutput, error) {

@@ -65,6 +65,8 @@ type OrderRefund struct {
 	Detail     string             `json:"detail,omitempty" doc:"What went where, or why not."`
 	AcceptedAt time.Time          `json:"accepted_at"`
 	DecidedAt  *time.Time         `json:"decided_at,omitempty"`
+	// Channels are absent of a refund that is not applied.
+	Channels []ChannelRefund `json:"channels,omitempty" doc:"What goes back through channels, by leg, and how far that is."`
 }
 
 // OrderRefundsPage is a page of an order's refunds, about in the order of their acceptance.
@@ -168,10 +170,14 @@ func (a *API) refundsPage(ctx context.Context, order ledger.OrderRecord, after u
 			return page, a.failure(ctx, err, "ask again")
 		}
 	}
+	channels, err := a.channelRefunds(ctx, numbersOfPage(&order.Order, refunds))
+	if err != nil {
+		return page, a.failure(ctx, err, "ask again")
+	}
 	for _, r := range refunds {
 		page.Items = append(page.Items, OrderRefund{RefundID: r.Refund.RefundID, ID: r.ID, Amount: r.Refund.Amount, Lines: r.Refund.Lines,
 			To: r.Refund.To, State: r.State, WaitsFor: r.WaitsFor, Reason: r.Reason, Detail: r.Detail, AcceptedAt: r.AcceptedAt,
-			DecidedAt: r.DecidedAt})
+			DecidedAt: r.DecidedAt, Channels: channels[r.Refund.RefundID]})
 	}
 	return page, nil
 }

@@ -19,9 +19,10 @@ const (
 	// PayloadBytesMax bounds one request's JSON: 200 lines need about 20 kB.
 	PayloadBytesMax = 64 << 10
 	// IDBytesMax bounds every id; the longest that a channel issues is 64 characters.
-	IDBytesMax   = 64
+	IDBytesMax = 64
+	// LegsMax is how many funding sources an order has at most.
+	LegsMax      = 8
 	textBytesMax = 200
-	legsMax      = 8
 	linesMax     = 200
 )
 

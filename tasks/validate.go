@@ -11,8 +11,8 @@ func (p *Payment) validate(c *fieldCheck) {
 	c.id("user_id", p.UserID)
 	c.id("merchant_id", p.MerchantID)
 	c.eventTime("occurred_at", p.OccurredAt)
-	if len(p.Legs) == 0 || len(p.Legs) > legsMax {
-		c.refuse("legs", fmt.Sprintf("has %d entries", len(p.Legs)), fmt.Sprintf("1 to %d legs", legsMax))
+	if len(p.Legs) == 0 || len(p.Legs) > LegsMax {
+		c.refuse("legs", fmt.Sprintf("has %d entries", len(p.Legs)), fmt.Sprintf("1 to %d legs", LegsMax))
 	}
 	for i, leg := range p.Legs {
 		p.validateLeg(c, i, leg)

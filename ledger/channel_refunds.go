@@ -1,0 +1,105 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/settled-dev/settled/money"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// ChannelRefundState says how far a refund through a channel is.
+type ChannelRefundState string
+
+// The states of a refund through a channel. Its end is told once it is booked.
+const (
+	ChannelRefundProcessing ChannelRefundState = "processing"
+	ChannelRefundSucceeded  ChannelRefundState = "succeeded"
+	ChannelRefundFailed     ChannelRefundState = "failed"
+	ChannelRefundDead       ChannelRefundState = "dead" // it cannot go on by itself: a person looks at it
+)
+
+// ChannelRefund is what one leg of a refund gives back through the channel that paid.
+type ChannelRefund struct {
+	RefundID string
+	Leg      int
+	Channel  tasks.Source
+	Amount   money.Amount
+	Number   string // under which the channel is asked
+	State    ChannelRefundState
+	Credited bool       // of one that failed: the user's cash was credited instead; if not, a person decides
+	Reason   string     // of one that failed, in the channel's words
+	EndedAt  *time.Time // when the end was booked; nil before
+}
+
+// channelRefundsSQL finds both requests of a number by their keys: what the channel is asked, and what it answered.
+const channelRefundsSQL = `
+SELECT s.payload, a.payload, coalesce(o.result, '') = 'applied',
+       'dead' IN (sp.state, ap.state) IS TRUE OR coalesce(o.result, '') = 'rejected', coalesce(o.transfers, 0), o.decided_at
+FROM requests s
+LEFT JOIN pending sp ON sp.book = s.book AND sp.request_id = s.id
+LEFT JOIN requests a ON a.kind = 'refund:answer' AND a.key = s.key
+LEFT JOIN pending ap ON ap.book = a.book AND ap.request_id = a.id
+LEFT JOIN outcomes o ON o.book = a.book AND o.request_id = a.id
+WHERE s.kind = 'refund:send' AND s.key = ANY($1::text[])
+ORDER BY s.id`
+
+// ChannelRefunds looks refunds through channels up by their numbers, in one query. A number that no channel was to be asked under is
+// absent.
+func (r *Reader) ChannelRefunds(ctx context.Context, numbers []string) ([]ChannelRefund, error) {
+	if len(numbers) == 0 {
+		return nil, nil
+	}
+	found, err := queryRows(ctx, r.pool, scanChannelRefund, channelRefundsSQL, numbers)
+	if err != nil {
+		return nil, fmt.Errorf("look up %d refunds through channels: %w", len(numbers), err)
+	}
+	return found, nil
+}
+
+func scanChannelRefund(row pgx.CollectableRow) (ChannelRefund, error) {
+	var sent, answered []byte
+	var booked, dead bool
+	var transfers int
+	refund := ChannelRefund{State: ChannelRefundProcessing}
+	if err := row.Scan(&sent, &answered, &booked, &dead, &transfers, &refund.EndedAt); err != nil {
+		return refund, err
+	}
+	decoded, err := tasks.DecodePayload(tasks.RefundSend, sent)
+	if err != nil {
+		return refund, err
+	}
+	if order, ok := decoded.(*tasks.RefundOrder); ok {
+		refund.RefundID, refund.Leg, refund.Channel, refund.Amount, refund.Number =
+			order.RefundID, order.Leg, order.Channel, order.Amount, order.Number
+	}
+	switch {
+	case booked:
+		err = refund.end(answered, transfers > 0)
+	case dead:
+		refund.State = ChannelRefundDead
+	}
+	return refund, err
+}
+
+// end tells a booked end. moved says whether the booking moved money: of a failed refund, to the user's cash.
+func (c *ChannelRefund) end(answered []byte, moved bool) error {
+	decoded, err := tasks.DecodePayload(tasks.RefundAnswer, answered)
+	if err != nil {
+		return err
+	}
+	c.State = ChannelRefundFailed
+	answer, ok := decoded.(*tasks.RefundResult)
+	if ok && answer.Result == tasks.RefundSucceeded {
+		c.State = ChannelRefundSucceeded
+		return nil
+	}
+	c.Credited = moved
+	if ok {
+		c.Reason = answer.Reason
+	}
+	return nil
+}
