@@ -26,7 +26,7 @@ func (a *API) registerAccept(routes huma.API) {
 		receipt := map[string]*huma.MediaType{mediaJSON: {Schema: schemaOf(registry, reflect.TypeFor[tasks.Receipt]())}}
 		text := &huma.Schema{Type: huma.TypeString}
 		headers := map[string]*huma.Param{"Location": {Schema: text}, "Preference-Applied": {Schema: text}}
-		responses := problemResponses(registry, "409", "413", "415", "422", "503")
+		responses := problemResponses(registry, "400", "409", "413", "415", "422", "503")
 		responses["200"] = &huma.Response{Content: receipt, Headers: headers,
 			Description: "Replayed: stored before with the same content. Or, when the call waited for it: accepted, and decided already"}
 		responses["202"] = &huma.Response{Content: receipt, Headers: headers, Description: "Accepted: committed, and not decided yet"}

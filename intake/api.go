@@ -102,6 +102,7 @@ func NewAPI(config Config) *API {
 	a.registerPreview(routes)
 	a.registerStatement(routes)
 	a.registerNotices(routes)
+	describePathIDs(routes.OpenAPI())
 	for _, unused := range []string{"ErrorModel", "ErrorDetail"} { // huma adds its own form of a refusal to every description
 		delete(routes.OpenAPI().Components.Schemas.Map(), unused)
 	}
@@ -154,20 +155,36 @@ var refusals = map[string]string{
 	"415": "The body is not declared as one of the media types",
 	"422": "A field is not allowed; it is named",
 	"429": "The API key asks for too much at once; Retry-After says when to come back",
+	"500": "Something is wrong here, the cause is in the server's log; ask again, with the same keys",
 	"503": "PostgreSQL did not answer, or this process is busy; ask again, with the same keys",
 }
 
-// problemResponses describes the refusals of an operation, and those of its key.
+// problemResponses describes the refusals of an operation, those of its key, and that something may be wrong here.
 func problemResponses(registry huma.Registry, statuses ...string) map[string]*huma.Response {
 	schema := schemaOf(registry, reflect.TypeFor[Problem]())
 	responses := map[string]*huma.Response{}
-	for _, status := range append(statuses, "401", "403", "429") {
+	for _, status := range append(statuses, "401", "403", "429", "500") {
 		responses[status] = &huma.Response{
 			Description: refusals[status],
 			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: schema}},
+			Headers:     refusalHeaders(status),
 		}
 	}
 	return responses
+}
+
+// refusalHeaders describes what a refusal tells beside its problem.
+func refusalHeaders(status string) map[string]*huma.Param {
+	switch status {
+	case "401", "403":
+		return map[string]*huma.Param{"WWW-Authenticate": {Description: "How a key is sent, and the scope that it lacks.",
+			Schema: &huma.Schema{Type: huma.TypeString}}}
+	case "429", "503":
+		return map[string]*huma.Param{"Retry-After": {Description: "Seconds until it is worth asking again.",
+			Schema: &huma.Schema{Type: huma.TypeInteger}}}
+	default:
+		return nil
+	}
 }
 
 // schemaOf refers to the schema of a struct, which the description holds once.

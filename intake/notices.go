@@ -22,6 +22,11 @@ func (a *API) registerNotices(routes huma.API) {
 		Description: "The channel signs it, sends it in its own format, and is answered in that. Its notify URL is this path.",
 		Parameters: []*huma.Param{{Name: "channel", In: "path", Required: true,
 			Schema: &huma.Schema{Type: huma.TypeString, Enum: anyOf(tasks.Channels())}}},
+		RequestBody: &huma.RequestBody{Required: true, Description: "The channel's own format: JSON, or a form.",
+			Content: map[string]*huma.MediaType{
+				mediaJSON:                           {Schema: &huma.Schema{Type: huma.TypeObject}},
+				"application/x-www-form-urlencoded": {Schema: &huma.Schema{Type: huma.TypeObject}},
+			}},
 		Responses: map[string]*huma.Response{"default": {Description: "As the channel wants it; 404 when it is not configured"}},
 	})
 }

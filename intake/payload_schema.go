@@ -21,6 +21,14 @@ var payloads = map[tasks.Kind]any{
 	tasks.SweepRun:        tasks.Sweep{},
 }
 
+// What is accepted, as patterns. They are documentation: tasks.ParsePayload decides, and refuses the ids . and .. too.
+const (
+	idPattern = `^[A-Za-z0-9._:@-]{1,64}$`
+	// amountPattern leaves out what is nothing; a wish to keep may be nothing.
+	amountPattern          = `^([1-9]\d{0,11}(\.\d{1,2})?|0\.([1-9]\d?|0[1-9]))$`
+	amountOrNothingPattern = `^(0|[1-9]\d{0,11})(\.\d{1,2})?$`
+)
+
 // payloadSchema describes a kind's shape. It is documentation: what is accepted is decided by tasks.ParsePayload.
 func payloadSchema(registry huma.Registry, kind tasks.Kind) *huma.Schema {
 	shape := reflect.TypeOf(payloads[kind])
@@ -37,7 +45,10 @@ func describeFields(registry huma.Registry, shape reflect.Type) {
 		property := schema.Properties[name]
 		switch {
 		case field.Type == reflect.TypeFor[money.Amount]():
-			property.Pattern, property.Examples = `^\d{1,12}(\.\d{1,2})?$`, []any{"12.30"}
+			property.Pattern, property.Examples = amountPattern, []any{"12.30"}
+			if name == "keep_amount" {
+				property.Pattern = amountOrNothingPattern
+			}
 		case field.Type == reflect.TypeFor[tasks.Source]() && name == "channel":
 			property.Enum = anyOf(tasks.Channels())
 		case field.Type == reflect.TypeFor[tasks.Source]():
@@ -46,8 +57,27 @@ func describeFields(registry huma.Registry, shape reflect.Type) {
 			property.Enum = anyOf([]tasks.LineKind{tasks.Goods, tasks.Virtual, tasks.Shipping, tasks.Coupon})
 		case field.Type == reflect.TypeFor[tasks.RefundTarget]():
 			property.Enum = anyOf([]tasks.RefundTarget{tasks.ToOrigin, tasks.ToBalance})
+		case field.Type.Kind() == reflect.String && strings.HasSuffix(name, "_id"):
+			least, most := 1, tasks.IDBytesMax
+			property.Pattern, property.MinLength, property.MaxLength = idPattern, &least, &most
 		case field.Type.Kind() == reflect.Slice:
 			describeFields(registry, field.Type.Elem())
+		}
+	}
+}
+
+// describePathIDs describes the ids in paths. It comes after the operations: what is no id is answered as what is not there.
+func describePathIDs(api *huma.OpenAPI) {
+	for _, path := range api.Paths {
+		for _, operation := range []*huma.Operation{path.Get, path.Post} {
+			if operation == nil {
+				continue
+			}
+			for _, parameter := range operation.Parameters {
+				if parameter.In == "path" && strings.HasSuffix(parameter.Name, "_id") {
+					parameter.Schema.Pattern = idPattern
+				}
+			}
 		}
 	}
 }

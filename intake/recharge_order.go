@@ -33,7 +33,7 @@ type openedOutput struct {
 
 func (a *API) registerRechargeOrders(routes huma.API) {
 	registry := routes.OpenAPI().Components.Schemas
-	responses := problemResponses(registry, "409", "413", "415", "422", "503")
+	responses := problemResponses(registry, "400", "409", "413", "415", "422", "503")
 	responses["200"] = &huma.Response{Description: "Opened before with the same content",
 		Content: map[string]*huma.MediaType{"application/json": {Schema: schemaOf(registry, reflect.TypeFor[RechargeOrderRecord]())}}}
 	const path = "/v1/recharge-orders"
