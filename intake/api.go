@@ -115,6 +115,11 @@ func NewAPI(config Config) *API {
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if len(r.TransferEncoding) > 0 {
+		// net/http hides whether a length stood beside it. A connection on which one did must end (RFC 9112, 6.1): what a proxy took for
+		// the call's end may have been another place.
+		w.Header().Set("Connection", "close")
+	}
 	if accept := a.accepts[r.URL.Path]; accept != nil && r.Method == http.MethodPost && r.URL.RawPath == "" {
 		accept(w, r)
 		return

@@ -93,3 +93,17 @@ func (w wire) ask(call string) wireAnswer {
 	}
 	return wireAnswer{r.Status, r.Header, string(body), r.Close}
 }
+
+func TestConnectionEndsAfterACallWhoseLengthHasTwoReadings(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	body := recharge("rc1", "u1", "1.00")
+	for _, path := range []string{"/v1/requests/recharge:confirm", "/v1/recharge-orders"} {
+		got := dial(t, strings.TrimPrefix(d.url, "http://")).ask(fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n"+
+			"Content-Type: application/json\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n",
+			path, d.token, len(body), body))
+		if !got.Close {
+			t.Errorf("%s: the connection stays open after %s", path, got.Status)
+		}
+	}
+}
