@@ -86,13 +86,11 @@ func (a *API) balances(ctx context.Context, in *balancesInput) (*balancesOutput,
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	out := &balancesOutput{Body: Balances{UserID: in.UserID}}
-	var at time.Time
-	if in.At != "" {
-		var err error
-		if at, err = time.Parse(time.RFC3339Nano, in.At); err != nil {
-			return nil, refused(&tasks.FieldError{Field: "at", Problem: "is not a time",
-				Allowed: "a time of RFC 3339, such as 2026-01-02T15:04:05+08:00"})
-		}
+	at, err := parseTime("at", in.At)
+	if problem := fieldProblem(err); problem != nil {
+		return nil, problem
+	}
+	if !at.IsZero() {
 		out.Body.At = &at
 	}
 	accounts, err := a.config.Reader.Balances(ctx, in.UserID, at)

@@ -91,15 +91,22 @@ func (p PageQuery) nextLink(cursor string, more url.Values) string {
 	return "<?" + query.Encode() + `>; rel="next"`
 }
 
-// parseTime reads a query's time: zero when it is not given.
+// earliestAsked is before all books, and after the zero time, which means that no time was asked for.
+var earliestAsked = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// parseTime reads a query's time: zero when it is not given. It returns a *tasks.FieldError for what is no time, or before the year 2000.
 func parseTime(field, text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
+	// The example has no plus sign, which stands for a space in an address.
+	const allowed = "a time of RFC 3339 from the year 2000 on, such as 2026-01-02T07:04:05Z; a + in it is written as %2B"
 	at, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil {
-		return time.Time{}, &tasks.FieldError{Field: field, Problem: "is not a time",
-			Allowed: "a time of RFC 3339, such as 2026-01-02T15:04:05+08:00"}
+	switch {
+	case err != nil:
+		return time.Time{}, &tasks.FieldError{Field: field, Problem: "is not a time", Allowed: allowed}
+	case at.Before(earliestAsked):
+		return time.Time{}, &tasks.FieldError{Field: field, Problem: "is before the year 2000", Allowed: allowed}
 	}
 	return at, nil
 }

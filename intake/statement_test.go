@@ -141,3 +141,15 @@ func TestWrongPagesAreRefusedByField(t *testing.T) {
 	d.do(t, http.MethodGet, "/v1/users/nobody/statement", nil).problem(t, http.StatusNotFound)
 	d.do(t, http.MethodGet, "/v1/users/%FF/statement", nil).problem(t, http.StatusNotFound)
 }
+
+func TestTimesBeforeTheYear2000AreNotTakenForNone(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	ledgertest.Applied(t, d.Do(t, ledgertest.Recharge("rc1", "u1", "1.00"))...)
+	for path, field := range map[string]string{"balances?at=": "at", "statement?from=": "from", "statement?to=": "to"} {
+		problem := d.do(t, http.MethodGet, "/v1/users/u1/"+path+"0001-01-01T00:00:00Z", nil).problem(t, http.StatusUnprocessableEntity)
+		if problem.Errors[0].Field != field || strings.Contains(problem.Errors[0].Allowed, "+08:00") {
+			t.Errorf("%s: %+v", path, problem)
+		}
+	}
+}
