@@ -127,6 +127,9 @@ func (a *API) enqueue(ctx context.Context, who access.Principal, kind tasks.Kind
 	}
 	var receipt tasks.Receipt
 	payload, err := tasks.ParsePayload(kind, body)
+	if ahead := aheadOf(a.config.Clock.Now(), payload); err == nil && ahead != nil {
+		err = ahead
+	}
 	if err == nil {
 		err = a.mayAsk(ctx, payload)
 	}

@@ -116,6 +116,7 @@ func (b *bulk) accept(ctx context.Context, chunk *Chunk) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	asked := len(chunk.payloads)
+	chunk.RefuseAhead(b.api.config.Clock.Now())
 	refusals, err := b.api.refuseOrdered(ctx, chunk.payloads)
 	if err == nil {
 		chunk.refuse(refusals)

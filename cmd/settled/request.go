@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/settled-dev/settled/intake"
+	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/tasks"
 )
 
@@ -93,7 +94,7 @@ func (c *requestCommand) Run(ctx context.Context, p *Program) error {
 		}
 		return err
 	}
-	acceptor := &lineAcceptor{client: client, answers: json.NewEncoder(p.Stdout), bar: progress(p, file)}
+	acceptor := &lineAcceptor{client: client, answers: json.NewEncoder(p.Stdout), clock: clock.System, bar: progress(p, file)}
 	acceptor.answers.SetEscapeHTML(false)
 	err = acceptor.run(ctx, kind, file)
 	client.Close() // waits for the rings
@@ -112,6 +113,7 @@ func (c *requestCommand) Run(ctx context.Context, p *Program) error {
 type lineAcceptor struct {
 	client  *tasks.Client
 	answers *json.Encoder
+	clock   clock.Clock
 	bar     bar
 
 	last  int // line that was answered
@@ -149,6 +151,7 @@ func (a *lineAcceptor) run(ctx context.Context, kind tasks.Kind, stream io.Reade
 // accept accepts a chunk and writes its answers.
 func (a *lineAcceptor) accept(ctx context.Context, chunk intake.Chunk) error {
 	first, last := chunk.Answers[0].Line, chunk.Answers[len(chunk.Answers)-1].Line
+	chunk.RefuseAhead(a.clock.Now())
 	if err := chunk.Accept(ctx, a.client, func(r tasks.Receipt) tasks.Receipt { return r }); err != nil {
 		return fmt.Errorf("whether lines %d to %d were accepted is unknown, run the same command again: %w", first, last,
 			errors.Join(context.Cause(ctx), err))

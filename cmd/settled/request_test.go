@@ -206,3 +206,14 @@ func TestTimesSinceAreShort(t *testing.T) {
 		}
 	}
 }
+
+func TestSweepOfANightThatHasNotComeIsRefusedAtTheCommandLine(t *testing.T) {
+	t.Parallel()
+	books, c := open(t)
+	c.stdin = strings.NewReader(`{"product_id":"xiaojinku","business_date":"2099-12-31"}`)
+	got := c.run(t, "request", "sweep:run", "--file", "-")
+	got.expect(t, exitNo, "0 accepted, 0 replayed, 0 conflicts, 1 refused")
+	if list := answers(t, got.stdout); len(list) != 1 || list[0].Error == nil || list[0].Error.Field != "business_date" || stored(t, books) != 0 {
+		t.Errorf("answers %+v, %d stored", list, stored(t, books))
+	}
+}
