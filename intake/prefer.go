@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -43,11 +44,11 @@ func parseWait(header string) (wait time.Duration, found bool) {
 		if len(text) >= 2 && text[0] == '"' && text[len(text)-1] == '"' {
 			text = text[1 : len(text)-1]
 		}
-		seconds, err := strconv.ParseUint(text, 10, 31)
-		if err != nil {
+		seconds, err := strconv.ParseUint(text, 10, 64)
+		if err != nil && !errors.Is(err, strconv.ErrRange) { // what is too large is long
 			return 0, true
 		}
-		return min(time.Duration(seconds)*time.Second, WaitMax), true
+		return time.Duration(min(seconds, uint64(WaitMax/time.Second))) * time.Second, true
 	}
 	return 0, false
 }

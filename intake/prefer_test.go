@@ -14,8 +14,9 @@ func TestPreferenceForWaitingIsReadAsRFC7240Says(t *testing.T) {
 		"wait=5": {5 * time.Second, true}, "Wait = 5": {5 * time.Second, true}, `wait="5"`: {5 * time.Second, true},
 		"respond-async, wait=10": {10 * time.Second, true}, "wait=3; x=y, wait=9": {3 * time.Second, true}, "wait=30": {WaitMax, true},
 		"wait=31": {WaitMax, true}, "wait=2147483647": {WaitMax, true}, "wait=0": {0, true},
-		"wait": {0, true}, "wait=": {0, true}, "wait=-1": {0, true}, "wait=1.5": {0, true}, "wait=99999999999999999999": {0, true},
-		`wait="`: {0, true}, "": {}, "return=minimal": {}, "waiting=5": {}, `note="a, wait=5"`: {}, `note="\", wait=5"`: {},
+		"wait": {0, true}, "wait=": {0, true}, "wait=-1": {0, true}, "wait=1.5": {0, true}, "wait=4294967295": {WaitMax, true},
+		"wait=99999999999999999999": {WaitMax, true},
+		`wait="`:                    {0, true}, "": {}, "return=minimal": {}, "waiting=5": {}, `note="a, wait=5"`: {}, `note="\", wait=5"`: {},
 		`note="x", wait=5`: {5 * time.Second, true}, ",,;": {}, `"`: {}, `"\`: {},
 	} {
 		if wait, found := parseWait(header); wait != want.wait || found != want.found {
