@@ -24,8 +24,9 @@ type migrateCommand struct {
 
 // Help is shown below the command's summary.
 func (migrateCommand) Help() string {
-	return `May run twice and at the same time as others, and while the system runs. DATABASE_URL's user owns the tables, and must be ` +
-		`allowed to create a role. A user lives in one book; each book is applied by one lane at a time, so as many books ` +
+	return `May run twice and at the same time as others. While the system runs it holds up whatever writes to a table that it changes: ` +
+		`in a large database accepting or applying stands still until it is done, and nothing accepted is lost. DATABASE_URL's user owns ` +
+		`the tables, and must be allowed to create a role. A user lives in one book; each book is applied by one lane at a time, so as many books ` +
 		`as PostgreSQL has cores is a good number. Example:
 
     $ settled migrate

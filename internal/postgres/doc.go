@@ -24,5 +24,7 @@
 // # Migrations
 //
 // Files in migrations/ run in the order of their numbers, each in a transaction, forward only. Two Migrate at once are
-// safe: the second waits for the first and finds nothing to do.
+// safe: the second waits for the first and finds nothing to do. A migration locks the tables that it changes to its end, and an index
+// takes as long as its table is large: 00005 stops applying (books, outcomes), 00010 accepting and what applying asks for (requests).
+// Whoever waits for such a lock longer than lock_timeout fails, and tries again or asks again.
 package postgres
