@@ -34,6 +34,7 @@
 //
 // # Failures
 //
-// PostgreSQL away: the scheduler tries again, ever more slowly up to a minute, and the lag metric grows. Redis away: the requests are
-// accepted, and the worker's relay rings for them. The database is authoritative for which slots have been claimed.
+// PostgreSQL away: the scheduler tries again, ever more slowly up to a minute, and counts each failure. The lag metric grows, but not
+// in a scheduler that has not reached PostgreSQL since it started: it does not know what is due, and says 0. Redis away: the requests
+// are accepted, and the worker's relay rings for them. The database is authoritative for which slots have been claimed.
 package scheduler

@@ -19,7 +19,7 @@ import (
 const (
 	// claimTimeout bounds one claim: a few statements.
 	claimTimeout = 30 * time.Second
-	// pauseMin and pauseMax bound the wait after a failure.
+	// pauseMin is the wait after a failure, and pauseMax the longest after many; each is drawn from its upper half.
 	pauseMin = time.Second
 	pauseMax = time.Minute
 )
@@ -56,7 +56,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 			return nil
 		case err != nil:
 			pause = min(pauseMin<<min(failures, 8), pauseMax)
-			pause += rand.N(pause)
+			pause -= rand.N(pause/2 + 1)
 			failures++
 			s.config.Logger.LogAttrs(ctx, slog.LevelWarn, "scheduler will try again", slog.String("error", err.Error()))
 		default:

@@ -449,6 +449,45 @@ func TestLagGrowsWhilePostgresIsAwayAndTheSlotIsCaughtUp(t *testing.T) {
 	lag(0)
 }
 
+func TestSchedulerThatCannotClaimPausesForAMinuteAtMost(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	away, err := postgres.Open(t.Context(), b.db.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	away.Close()
+	now := clock.NewManual(shanghai(t, "2024-05-14 08:00:00"))
+	registry := prometheus.NewPedanticRegistry()
+	s := b.scheduler(t, now, func(c *scheduler.Config) { c.Pool, c.Registerer = away, registry })
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- s.Run(ctx) }()
+	const pauses = 12
+	for range pauses {
+		if err := now.WaitForTimers(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		now.Advance(time.Minute)
+	}
+	if err := now.WaitForTimers(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run returned %v", err)
+	}
+	const want = `# HELP settled_scheduler_slots_total Due slots, by schedule and result: claimed on time, claimed late, or failed to be claimed.
+# TYPE settled_scheduler_slots_total counter
+settled_scheduler_slots_total{result="failed",schedule="sweep"} 13
+settled_scheduler_slots_total{result="late",schedule="sweep"} 0
+settled_scheduler_slots_total{result="on_time",schedule="sweep"} 0
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "settled_scheduler_slots_total"); err != nil {
+		t.Error(err)
+	}
+}
+
 const lagText = `# HELP settled_scheduler_slot_lag_seconds Time for which the schedule's oldest unclaimed slot has been due; 0 when none is.
 # TYPE settled_scheduler_slot_lag_seconds gauge
 settled_scheduler_slot_lag_seconds{schedule="sweep"} %d

@@ -21,7 +21,8 @@
 //   - W4 A request that ends its process is dead after a bounded number of starts; its neighbours complete.
 //   - W5 A channel is called outside any transaction; it is queried first when PostgreSQL knows of an earlier start.
 //   - W6 After Shutdown returned nil, nothing is written.
-//   - W7 A Redis that lost everything is noticed within a second, and every accepted request is rung again.
+//   - W7 A Redis that lost everything is noticed within the relay's interval, a second, or within the relay's longest pause, ten seconds,
+//     when it did not answer before; and every accepted request is rung again.
 //   - W8 A refund that its channel refuses in verified answers is dead after a bounded number of starts, with the channel's words as the
 //     cause. No other answer, and no missing one, brings it nearer to that; its money stays in the refunding account.
 //   - W9 A channel is left alone only for what says nothing of a refund, never for a verified refusal. A request's last error is its own.

@@ -24,7 +24,7 @@ const (
 	relayTimeout = 30 * time.Second
 	// epochTimeout bounds making everything due: it updates each pending row.
 	epochTimeout = 5 * time.Minute
-	// relayPauseMax is the longest pause after failed rounds.
+	// relayPauseMax is the longest pause after failed rounds; each is drawn from its upper half, so that relays do not come together.
 	relayPauseMax = 10 * time.Second
 	// parkedInterval is how often parked requests are looked at; they wait for hours.
 	parkedInterval = time.Minute
@@ -63,7 +63,7 @@ func (r *relay) run(ctx context.Context) {
 			return
 		case err != nil:
 			pause = min(r.interval<<min(failures, 8), relayPauseMax)
-			pause += rand.N(pause)
+			pause -= rand.N(pause/2 + 1)
 			failures++
 			r.warn(ctx, "relay will try again", err)
 		default:
