@@ -155,11 +155,11 @@ func guard(f func()) (err error) {
 // settle decides and commits. The book is locked.
 func (b *batch) settle(ctx context.Context, conn *pgx.Conn, state *State, now standing, policyVersion int) error {
 	if now.policyVersion != policyVersion {
-		policy, err := readPolicy(ctx, conn)
+		newest, version, err := tasks.ScanPolicy(conn.QueryRow(ctx, tasks.NewestPolicySQL))
 		if err != nil {
 			return err
 		}
-		b.ledger.policy.Store(&versionedPolicy{policy: policy, version: now.policyVersion})
+		b.ledger.policy.Store(&versionedPolicy{policy: newest, version: version})
 		return errPolicyChanged
 	}
 	b.at = now.at

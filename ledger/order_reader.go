@@ -46,7 +46,7 @@ ORDER BY l.position`
 // Order reads an order, its lines and the policy, all as of one moment: what a rule would be given now. It returns ErrNotFound for
 // an order that was not captured, whatever became of its payment.
 func (r *Reader) Order(ctx context.Context, orderID string) (OrderRecord, error) {
-	record := OrderRecord{Policy: tasks.DefaultPolicy()}
+	var record OrderRecord
 	oneMoment := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err := pgx.BeginTxFunc(ctx, r.pool, oneMoment, func(tx pgx.Tx) error {
 		var queries pgx.Batch
@@ -56,11 +56,8 @@ func (r *Reader) Order(ctx context.Context, orderID string) (OrderRecord, error)
 		})
 		queries.Queue(legsOfOrderSQL, orderID).Query(record.Order.scanLegs)
 		queries.Queue(linesOfOrderSQL, orderID).Query(record.Order.scanLines)
-		queries.Queue(tasks.NewestPolicySQL).Query(func(rows pgx.Rows) error {
-			policies, err := pgx.CollectRows(rows, scanPolicy)
-			if err == nil && len(policies) > 0 {
-				record.Policy = policies[0].policy
-			}
+		queries.Queue(tasks.NewestPolicySQL).QueryRow(func(row pgx.Row) (err error) {
+			record.Policy, _, err = tasks.ScanPolicy(row)
 			return err
 		})
 		return tx.SendBatch(ctx, &queries).Close()

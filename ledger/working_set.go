@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/settled-dev/settled/money"
-	"github.com/settled-dev/settled/tasks"
 )
 
 // lockBookSQL takes the one lock of a batch. It comes first and is held to the commit: whoever has it is the book's only writer,
@@ -310,18 +308,4 @@ func (s *State) share(read Account, name AccountName) *Account {
 		stored: read.version}
 	s.byID[read.id] = account
 	return account
-}
-
-// readPolicy reads the newest policy inside the batch's transaction.
-func readPolicy(ctx context.Context, conn *pgx.Conn) (tasks.Policy, error) {
-	policy := tasks.DefaultPolicy()
-	var version int
-	var document []byte
-	if err := conn.QueryRow(ctx, tasks.NewestPolicySQL).Scan(&version, &document); err != nil {
-		return tasks.Policy{}, fmt.Errorf("read policy: %w", err)
-	}
-	if err := json.Unmarshal(document, &policy); err != nil {
-		return tasks.Policy{}, fmt.Errorf("read policy %d: %w", version, err)
-	}
-	return policy, nil
 }

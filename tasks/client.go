@@ -2,7 +2,6 @@ package tasks
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -213,9 +212,6 @@ func (c *Client) Prepare(ctx context.Context, payload Payload) (Request, error) 
 	return request, err
 }
 
-// NewestPolicySQL reads the policy that counts.
-const NewestPolicySQL = `SELECT version, document FROM policies ORDER BY version DESC LIMIT 1`
-
 func (c *Client) reloadPolicyWithin(ctx context.Context, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -223,18 +219,9 @@ func (c *Client) reloadPolicyWithin(ctx context.Context, within time.Duration) e
 }
 
 func (c *Client) reloadPolicy(ctx context.Context) error {
-	policy := DefaultPolicy()
-	var version int
-	var document []byte
-	err := c.pool.QueryRow(ctx, NewestPolicySQL).Scan(&version, &document)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-	case err != nil:
-		return fmt.Errorf("read policy: %w", err)
-	default:
-		if err := json.Unmarshal(document, &policy); err != nil {
-			return fmt.Errorf("read policy %d: %w", version, err)
-		}
+	policy, _, err := ScanPolicy(c.pool.QueryRow(ctx, NewestPolicySQL))
+	if err != nil {
+		return err
 	}
 	c.policy.Store(&policy)
 	return nil

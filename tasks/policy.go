@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/settled-dev/settled/money"
 )
 
@@ -97,6 +99,27 @@ func ParsePolicy(document []byte) (Policy, error) {
 		return Policy{}, check.err
 	}
 	return policy, nil
+}
+
+// NewestPolicySQL reads the policy that counts; ScanPolicy takes its row.
+const NewestPolicySQL = `SELECT version, document FROM policies ORDER BY version DESC LIMIT 1`
+
+// ScanPolicy reads the policy that counts from NewestPolicySQL's row, with its version; without a row it is the default, version 0.
+// What the stored document does not name keeps its default: it may be older than the field. It is not checked again.
+func ScanPolicy(row pgx.Row) (Policy, int, error) {
+	policy := DefaultPolicy()
+	var version int
+	var document []byte
+	switch err := row.Scan(&version, &document); {
+	case errors.Is(err, pgx.ErrNoRows):
+		return policy, 0, nil
+	case err != nil:
+		return Policy{}, 0, fmt.Errorf("read policy: %w", err)
+	}
+	if err := json.Unmarshal(document, &policy); err != nil {
+		return Policy{}, 0, fmt.Errorf("read policy %d: %w", version, err)
+	}
+	return policy, version, nil
 }
 
 // Product finds a product by its id.
