@@ -76,7 +76,8 @@ func Promotion(campaignID string) AccountName { return AccountName("promotion/" 
 // Interbook is what this book and book n owe each other.
 func Interbook(n int) AccountName { return AccountName(fmt.Sprintf("interbook/%d", n)) }
 
-// Kind reads the kind from the name. It panics for a name that no constructor makes: a programmer's error.
+// Kind reads the kind from the name. It panics for a name that is of no kind, a programmer's error; it does not check that a
+// constructor made the name.
 func (n AccountName) Kind() AccountKind {
 	prefix, rest, _ := strings.Cut(string(n), "/")
 	_, last, _ := strings.Cut(rest, "/")

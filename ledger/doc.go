@@ -5,7 +5,8 @@
 //
 // A lane is one goroutine per book. It takes the requests that wait, up to a limit, and applies them in one transaction: lock the
 // book, claim the requests by taking them out of pending, read what the rules say they read, let the rules decide one by one over the
-// rows in memory, write all of it with set-based SQL, commit. Each request gets its own outcome; one that parks or dies goes back.
+// rows in memory, write all of it in one round trip, commit. What every batch has much of is one statement a table; order lines,
+// enrolments and cases, of which most batches have none, are a statement a row. Each request gets its own outcome; one that parks or dies goes back.
 //
 //	accepted ──► applied | rejected      final, stored in outcomes; the pending row is deleted in the same transaction
 //	    │  ▲

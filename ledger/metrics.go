@@ -27,7 +27,7 @@ func newMetrics(registerer prometheus.Registerer, l *Ledger) *metrics {
 			Help:    "Time from a request's acceptance to its outcome, by PostgreSQL's clock.",
 			Buckets: []float64{.002, .005, .01, .015, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 3600}}, []string{"kind"}),
 		size: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "settled_ledger_batch_requests",
-			Help: "Requests per committed batch.", Buckets: []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000}}),
+			Help: "Requests per batch that was answered: committed, or rolled back because it only looked stored outcomes up.", Buckets: []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000}}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "settled_ledger_batch_seconds",
 			Help: "Time of a batch from its first read to its commit.", Buckets: prometheus.ExponentialBuckets(.001, 2, 14)}),
 		repeats: prometheus.NewCounter(prometheus.CounterOpts{Name: "settled_ledger_batch_repeats_total",

@@ -201,7 +201,8 @@ func (g *groupAccept) commit(ctx context.Context, batch []*acceptance) {
 	}
 }
 
-// isContent says that PostgreSQL refused the rows themselves: data exceptions (22) and integrity violations (23).
+// isContent says that PostgreSQL refused the rows themselves: data exceptions (22) and integrity violations (23). It is
+// postgres.IsContent again: producers import this package, and would have the migrations and what runs them in their programs.
 func isContent(err error) bool {
 	var refused *pgconn.PgError
 	return errors.As(err, &refused) && (refused.Code[:2] == "22" || refused.Code[:2] == "23")

@@ -25,9 +25,10 @@ func Queues() []Queue { return []Queue{Critical, Refunds, Sweeps, Low} }
 const (
 	// RingRetriesMax is how often asynq redelivers a ring. Exhausting it loses nothing: the relay rings again for what is pending.
 	RingRetriesMax = 25
-	// RingTimeout bounds one delivery. It is far above the slowest batch and below the relay's first repeat of a busy ring.
+	// RingTimeout bounds one delivery: above any batch of a healthy PostgreSQL, which takes seconds at most. A batch that is tried again
+	// and again may outlast it, and so may a ring that the relay repeats: both end where outcomes are stored.
 	RingTimeout = 2 * time.Minute
 	// RingIDsMax is the largest number of requests that one ring names: large enough that asynq's cost per request vanishes,
-	// small enough that a ring (18 kB) is cheap to redeliver.
+	// small enough that a ring (20 kB) is cheap to redeliver.
 	RingIDsMax = 500
 )

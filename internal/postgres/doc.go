@@ -18,8 +18,8 @@
 // # Errors
 //
 // Errors never hold a password: a URL that cannot be read is a *URLError, everything else names the server by Address.
-// IsRetryable, IsConnection, IsContent and Constraint sort what the server answers; they are the only place that knows
-// SQLSTATEs.
+// IsRetryable, IsConnection, IsContent and Constraint sort what the server answers; nothing else knows SQLSTATEs, but
+// package tasks the classes of IsContent: what producers import must not bring the migrations along.
 //
 // # Migrations
 //
