@@ -11,8 +11,10 @@
 //   - raw_batch: PostgreSQL alone writing the same rows in the same batch size, everything decided beforehand. What the database
 //     alone can do.
 //   - typical: the handler that a team would write first: a transaction per task which locks both accounts.
+//   - raw_accept: PostgreSQL alone storing the same requests, as many at a time as there are producers. What accepting costs at least.
 //   - bare_notice: as many RSA signatures verified, and the same requests accepted. What a channel's notice costs at least.
 //   - set_sql: one statement per chunk that decides and writes the sweep inside PostgreSQL.
+//   - fresh: refund-bulk on tables that are young. What a long history takes from it.
 //
 // The books of a run balance: raw_batch and set_sql write what the ledger would have written, and the run ends with the audit.
 package bench

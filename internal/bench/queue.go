@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -28,34 +29,49 @@ const (
 type system struct {
 	registry *prometheus.Registry
 	ledger   *ledger.Ledger
+	ringer   *tasks.Ringer
 	client   *tasks.Client
 	worker   *worker.Worker
 }
 
-// startSystem starts a worker that serves one queue with the row's servers.
+// startSystem starts a worker that serves one queue with the row's servers. The caller stops it; on an error nothing is left.
 func startSystem(ctx context.Context, e *environment, queue tasks.Queue) (*system, error) {
-	s := &system{registry: prometheus.NewRegistry()}
-	ringer := tasks.NewRinger(ctx, e.doorbell, tasks.RingIDsMax, nil)
-	var err error
-	if s.ledger, err = e.openLedger(ctx, ringer.Ring, s.registry); err != nil {
-		return nil, err
+	s := &system{registry: prometheus.NewRegistry(), ringer: tasks.NewRinger(ctx, e.doorbell, tasks.RingIDsMax, nil)}
+	if err := s.start(ctx, e, queue); err != nil {
+		return nil, errors.Join(err, s.stop(ctx))
+	}
+	return s, nil
+}
+
+func (s *system) start(ctx context.Context, e *environment, queue tasks.Queue) (err error) {
+	if s.ledger, err = e.openLedger(ctx, s.ringer.Ring, s.registry); err != nil {
+		return err
 	}
 	s.client, err = tasks.NewClient(ctx, e.pool, e.doorbell, tasks.ClientConfig{Producer: producerName, RingAfter: time.Hour})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.worker, err = worker.New(ctx, worker.Config{Ledger: s.ledger, Client: s.client, Pool: e.pool, Redis: e.redis,
 		Servers: map[tasks.Queue]int{queue: servers}, Concurrency: concurrency, RelayInterval: -1, ShutdownTimeout: 2 * time.Second})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return s, s.worker.Start()
+	return s.worker.Start()
 }
 
+// stop ends what was started, the last first: the ledger rings until it is closed.
 func (s *system) stop(ctx context.Context) error {
-	err := s.worker.Shutdown(ctx)
-	s.ledger.Close()
-	s.client.Close()
+	var err error
+	if s.worker != nil {
+		err = s.worker.Shutdown(ctx)
+	}
+	if s.ledger != nil {
+		s.ledger.Close()
+	}
+	if s.client != nil {
+		s.client.Close()
+	}
+	s.ringer.Close()
 	return err
 }
 
@@ -137,7 +153,7 @@ func drain(ctx context.Context, e *environment, bells []tasks.Bell, ringSize int
 		}
 		return s.decided(ctx, len(bells))
 	})
-	if s != nil && s.worker != nil {
+	if s != nil {
 		batch = s.batchSize()
 		if stopErr := s.stop(ctx); err == nil {
 			err = stopErr

@@ -16,8 +16,6 @@ const (
 	seedCashFen = 1000_00
 	// surplusFen is what every night finds above the keep amount.
 	surplusFen = 10_00
-	// nightsMax bounds the nights of a run: each lowers the keep amounts by a surplus.
-	nightsMax = 90
 )
 
 // seededUser is where a user of the sweep rows stands in its book.
