@@ -4,7 +4,7 @@
 // # Routes
 //
 //	POST /v1/requests/{kind}                      accept one request of a kind, such as refund:apply
-//	POST /v1/requests/{kind}/bulk                 accept a list of up to 10,000, or a stream of any number of them
+//	POST /v1/requests/{kind}/bulk                 accept a list of up to 10,000, or a stream of them of up to 1 GiB
 //	GET  /v1/requests                             requests that have no outcome yet: accepted, parked or dead
 //	GET  /v1/requests/{kind}/{key}                one request: payload, outcome, transfers, timeline
 //	POST /v1/recharge-orders                      open a recharge order
@@ -30,7 +30,8 @@
 //	422  refused: the field, what is wrong with it and what is allowed are named; nothing is stored
 //	503  PostgreSQL did not answer in time: whether the request was accepted is unknown; or too much is under way here
 //
-// Every answer from 400 upward is a problem of RFC 9457 (application/problem+json). After a 503, a 500, or no answer at all the
+// Every answer from 400 upward is a problem of RFC 9457 (application/problem+json), but for those to channels' notices, which have the
+// form that the channel reads, and of /docs, which is plain text when the page cannot be made. After a 503, a 500, or no answer at all the
 // producer sends the same request with the same key again, which is always safe.
 //
 // # Waiting for an outcome

@@ -1,7 +1,8 @@
 // Command settled applies refunds, recharges and idle-balance sweeps to a wallet's books.
 //
-// One binary holds every process (api, worker, scheduler), what starts them (dev, migrate), and what people ask and mend the
-// books with (request, show, balance, statement, audit, dead, requeue, policy). Each command has a file of its own, named after
+// One binary holds every process (api, worker, scheduler), what starts them (dev, migrate, key, webhook) and looks at them
+// (healthcheck), what people ask and mend the books with (request, show, balance, statement, audit, dead, requeue, policy), and what
+// shows, measures and breaks it (demo, bench, drill, simulate). Each command has a file of its own, named after
 // it. Program is what main runs, with its streams and environment handed in, so that tests run the very same program.
 //
 // # Exit codes

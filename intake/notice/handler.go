@@ -111,8 +111,8 @@ func refuseChannel(w http.ResponseWriter) {
 	_, _ = io.WriteString(w, `{"type":"urn:settled:problem:not-found","title":"Not found","status":404,"detail":"this channel is not configured"}`)
 }
 
-// answer takes one notice and says what became of it. A problem tells the channel to come again; what is under way when the time is up
-// is finished behind the caller's back.
+// answer takes one notice and says what became of it. A problem tells the channel to come again; when the time is up, what waits is
+// withdrawn, and what is being committed may still be.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, source tasks.Source, port channel.Port) (result, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), answerWithin)
 	defer cancel()

@@ -4,12 +4,16 @@
 //
 //	ask ──► half is accepted ──► FLUSHDB ──► ask on ──► wait until everything accepted is decided ──► compare
 //
+// Channels runs a system of its own: shoppers recharge, buy and ask for refunds through simulated channels while its processes are killed
+// and Redis is wiped. When all has settled it compares the channels' own record and what it was told with the books.
+//
 // # Invariants
 //
 //   - D1 What was accepted is decided, whatever Redis forgot: a request without an outcome when the patience ends is lost.
 //   - D2 What was accepted moved once: a request with more than one transfer, or an account with more than its rewards, is doubled.
-//   - D3 A drill touches no account but its own users' and its campaign's: their names begin with "drill". Its rewards stay in the books,
-//     a fen each, because books are never undone.
+//   - D3 RedisLoss, which runs beside others' work, touches no account but its own users' and its campaign's: their names begin with
+//     "drill". Its rewards stay in the books, a fen each, because books are never undone. Channels also moves what the channels' own
+//     accounts and suspense hold.
 //
 // # Failures
 //
