@@ -163,7 +163,7 @@ func TestNightOfManyPartsSweepsEveryUserOnce(t *testing.T) {
 	b.Expect(t, ledger.UserCash("u0"), "0.00")
 }
 
-// T5: a channel that answers a refund twice moves its money once. An answer that contradicts the first one is recorded, and moves nothing.
+// A channel that answers a refund twice moves its money once. An answer that contradicts the first one is recorded, and moves nothing.
 func TestSecondAnswerOfAChannelMovesNothing(t *testing.T) {
 	t.Parallel()
 	for _, first := range []tasks.RefundEnd{tasks.RefundSucceeded, tasks.RefundFailed} {

@@ -306,7 +306,7 @@ func TestPolicyThatCannotCountIsNotSet(t *testing.T) {
 	}
 }
 
-// T58: callers give up at any moment. Whoever was told that nothing was done finds nothing done later, and no connection stays taken.
+// Callers give up at any moment. Whoever was told that nothing was done finds nothing done later, and no connection stays taken.
 func TestCallersWhoGiveUpAtAnyMomentAreToldTheTruth(t *testing.T) {
 	t.Parallel()
 	b := ledgertest.Open(t)

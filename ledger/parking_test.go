@@ -44,7 +44,7 @@ func applyInOrder(t *testing.T, b *ledgertest.Books, receipts []tasks.Receipt, o
 	b.Settle(t)
 }
 
-// T3: whatever comes first, and whether together or one by one, the end is the same.
+// Whatever comes first, and whether together or one by one, the end is the same.
 func TestRefundAndPaymentConvergeInEveryOrder(t *testing.T) {
 	t.Parallel()
 	b := ledgertest.Open(t)
@@ -124,7 +124,7 @@ func TestParkedRequestThatIsRungAgainStaysParkedAndIsToldOnce(t *testing.T) {
 	}
 }
 
-// T76: the order says whose money it is, in whichever book the named user lives.
+// The order says whose money it is, in whichever book the named user lives.
 func TestRefundOfAnotherUsersOrderNeverMovesMoney(t *testing.T) {
 	t.Parallel()
 	b := ledgertest.Open(t)

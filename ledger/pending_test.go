@@ -175,7 +175,7 @@ func TestPayloadOfAStoredRequestIsLoaded(t *testing.T) {
 	}
 }
 
-// T47: a transaction with the earlier id commits after the relay has passed. A relay that remembers where it was would miss it.
+// A transaction with the earlier id commits after the relay has passed. A relay that remembers where it was would miss it.
 func TestRequestThatIsCommittedLateIsClaimedAllTheSame(t *testing.T) {
 	t.Parallel()
 	b := ledgertest.Open(t)
@@ -211,7 +211,7 @@ func TestRequestThatIsCommittedLateIsClaimedAllTheSame(t *testing.T) {
 	ledgertest.Applied(t, b.Apply(t, early...)...)
 }
 
-// T43: asynq's archive forgets beyond 10,000. Dead requests are in PostgreSQL, all of them.
+// Asynq's archive forgets beyond 10,000. Dead requests are in PostgreSQL, all of them.
 func TestEveryDeadRequestIsListed(t *testing.T) {
 	t.Parallel()
 	const dead = 10_001

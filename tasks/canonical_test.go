@@ -155,7 +155,7 @@ func (s spelling) space() string {
 	return rapid.SampledFrom([]string{"", "", " ", "\n\t", "\r\n"}).Draw(s.t, "space")
 }
 
-// T66: "1", "1.0" and "1.00", one instant in two zones, and fields in another order are one content, so one is the replay of the other.
+// "1", "1.0" and "1.00", one instant in two zones, and fields in another order are one content, so one is the replay of the other.
 func TestEqualContentsHaveEqualBytesHoweverTheyAreSpelt(t *testing.T) {
 	t.Parallel()
 	names := slices.Sorted(maps.Keys(goldenPayloads()))

@@ -69,7 +69,7 @@ func TestGoodPayloadsOfEveryKindAreRead(t *testing.T) {
 	}
 }
 
-// Every amount field of every shape refuses the same texts (T66, T67).
+// Every amount field of every shape refuses the same texts.
 func TestAmountsThatAreNotPositiveYuanAreRefused(t *testing.T) {
 	t.Parallel()
 	texts := []struct{ json, says string }{

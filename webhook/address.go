@@ -16,7 +16,7 @@ import (
 )
 
 // ErrPrivateAddress says that an address is not one of the public internet: a webhook must not reach into the network that it is sent
-// from (T77).
+// from.
 var ErrPrivateAddress = errors.New("address is not public")
 
 // errPlain says that a message would go over the public internet for all to read.

@@ -108,7 +108,7 @@ func FuzzURLIsNeverCalledThatIsNotHTTPSAtAHost(f *testing.F) {
 	})
 }
 
-// T77: a name that was public when the endpoint was made, and leads into the private network when it is called.
+// A name that was public when the endpoint was made, and leads into the private network when it is called.
 func TestNameThatTurnsPrivateIsNotCalled(t *testing.T) {
 	t.Parallel()
 	w, r := newWorld(t), newReceiver(t)

@@ -161,7 +161,7 @@ func TestConfirmedRechargeIsToldToWhoOpenedItsOrder(t *testing.T) {
 	}
 }
 
-// H1, T72: what was decided before an endpoint was there, or while it was disabled, is never told to it.
+// H1: what was decided before an endpoint was there, or while it was disabled, is never told to it.
 func TestEndpointIsToldOfWhatIsDecidedAfterIt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -57,7 +57,7 @@ func replicate(t *testing.T, server, replica *devstack.Redis) {
 	}
 }
 
-// T41: the primary is gone with every ring, and clients are led to a replica that has none of them. An empty one is noticed by its
+// The primary is gone with every ring, and clients are led to a replica that has none of them. An empty one is noticed by its
 // epoch, one that lags by the age of what was rung for.
 func TestFailoverToAReplicaWithoutTheRingsLosesNothing(t *testing.T) {
 	t.Parallel()

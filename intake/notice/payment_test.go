@@ -31,7 +31,7 @@ func TestPaymentIsCreditedToWhomTheOrderSays(t *testing.T) {
 	}
 }
 
-// T17: the same notice a hundred times at once, again by a process that has just started, and after days.
+// The same notice a hundred times at once, again by a process that has just started, and after days.
 func TestNoticeThatComesAgainIsCreditedOnce(t *testing.T) {
 	t.Parallel()
 	d := open(t)
@@ -61,7 +61,7 @@ func TestNoticeThatComesAgainIsCreditedOnce(t *testing.T) {
 	d.expect(t, map[ledger.AccountName]string{cash: "100.00", suspense: "0.00"})
 }
 
-// T21, T22 and whatever else keeps a payment from being a recharge: the money is in suspense, once, and a person is asked.
+// Whatever keeps a payment from being a recharge: the money is in suspense, once, and a person is asked.
 func TestPaymentThatIsNoRechargeStandsInSuspenseWithACase(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -135,7 +135,7 @@ func payWith(txn string) func(*testing.T, *door, *channel.Notice) {
 	}
 }
 
-// T21: what was paid in time is credited, however late the notice comes.
+// What was paid in time is credited, however late the notice comes.
 func TestPaymentInTimeIsCreditedThoughItsNoticeIsLate(t *testing.T) {
 	t.Parallel()
 	for name, after := range map[string]time.Duration{"closed since": time.Minute, "closed later": 90 * time.Minute, "expired since": 25 * time.Hour} {
@@ -154,7 +154,7 @@ func TestPaymentInTimeIsCreditedThoughItsNoticeIsLate(t *testing.T) {
 	}
 }
 
-// T18: the same payment with other content moves nothing, and each time is an incident. N5.
+// The same payment with other content moves nothing, and each time is an incident. N5.
 func TestEachChangedFieldOfAnAcceptedPaymentIsAContradiction(t *testing.T) {
 	t.Parallel()
 	changes := map[string]func(d *door, n *channel.Notice){
@@ -194,7 +194,7 @@ func TestEachChangedFieldOfAnAcceptedPaymentIsAContradiction(t *testing.T) {
 	}
 }
 
-// T19: two payments of one order, one after the other or both at once, by way of one notice each or many.
+// Two payments of one order, one after the other or both at once, by way of one notice each or many.
 func TestSecondPaymentOfAnOrderStandsInSuspense(t *testing.T) {
 	t.Parallel()
 	for _, copies := range []int{1, 20} {
@@ -247,7 +247,7 @@ func TestPaymentIsBookedOnceThoughCopiesSeeTheOrderDifferently(t *testing.T) {
 	}
 }
 
-// T20: a number is told only once its order is stored, so nobody can pay one that is not. If it happens all the same, the money is safe,
+// A number is told only once its order is stored, so nobody can pay one that is not. If it happens all the same, the money is safe,
 // and stays where it was put first.
 func TestPaymentBeforeItsOrderIsStoredStaysInSuspense(t *testing.T) {
 	t.Parallel()

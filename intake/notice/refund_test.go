@@ -82,7 +82,7 @@ func TestEndOfARefundIsBookedThoughTheChannelTellsLessOfIt(t *testing.T) {
 	}
 }
 
-// T23: of a notice of success, one of failure and the worker's query that success is booked, in every order.
+// Of a notice of success, one of failure and the worker's query that success is booked, in every order.
 func TestEndsOfARefundConvergeInEveryOrder(t *testing.T) {
 	t.Parallel()
 	for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {

@@ -93,7 +93,7 @@ func TestSignedEndsOfRefundsOfWeChatPayAreBookedAsItsQueriesAre(t *testing.T) {
 	}
 }
 
-// T18 and T77: what is not signed like this, now, moves nothing, whichever part of it was changed.
+// What is not signed like this, now, moves nothing, whichever part of it was changed.
 func TestChangedMessagesOfWeChatPayAreRefused(t *testing.T) {
 	t.Parallel()
 	d, sim := openSigned(t)

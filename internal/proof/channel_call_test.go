@@ -30,7 +30,7 @@ func (c *slowChannel) Refund(ctx context.Context, order tasks.RefundOrder) (chan
 	return c.Refunder.Refund(ctx, order)
 }
 
-// T57: while a channel is asked, however long it takes, no transaction is open and no row is locked.
+// While a channel is asked, however long it takes, no transaction is open and no row is locked.
 func TestNoTransactionIsOpenWhileAChannelIsAsked(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, pgtest.New(t))

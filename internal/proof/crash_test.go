@@ -86,7 +86,7 @@ func fatesOf(answers []ledger.Answer) []string {
 	return fates
 }
 
-// T39, T56: wherever the line to PostgreSQL is cut, the batch is applied once, and its caller is told so.
+// Wherever the line to PostgreSQL is cut, the batch is applied once, and its caller is told so.
 func TestBatchThatIsCutFromPostgresIsAppliedOnce(t *testing.T) {
 	t.Parallel()
 	for _, at := range points {

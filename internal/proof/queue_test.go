@@ -40,7 +40,7 @@ func (s *stack) expectRecharged(t *testing.T, n, users int) {
 	s.expectCount(t, n, "SELECT count(*) FROM outcomes WHERE result = 'applied' AND transfers = 1")
 }
 
-// T40: two workers hold the same requests at the same moment, and each is told several times.
+// Two workers hold the same requests at the same moment, and each is told several times.
 func TestSameRequestTwiceAtOnceInTwoWorkersIsAppliedOnce(t *testing.T) {
 	t.Parallel()
 	const n, users = 300, 10
@@ -119,7 +119,7 @@ func (c *shyChannel) Query(ctx context.Context, order tasks.RefundOrder) (channe
 	return c.Refunder.Query(ctx, order)
 }
 
-// T41: Redis is wiped while tasks wait, are worked on, and are to be retried. Every accepted request is applied, once.
+// Redis is wiped while tasks wait, are worked on, and are to be retried. Every accepted request is applied, once.
 func TestRedisWipedWithTasksPendingActiveAndRetryingLosesNothing(t *testing.T) {
 	t.Parallel()
 	const n, users = 120, 4
@@ -175,7 +175,7 @@ func (s *stack) lockBooks(t *testing.T) (unlock func()) {
 	return unlock
 }
 
-// T45: PostgreSQL crashes twice under load. Producers ask again with the same keys until they are answered; what was acknowledged is
+// PostgreSQL crashes twice under load. Producers ask again with the same keys until they are answered; what was acknowledged is
 // there, and everything is applied once.
 func TestPostgresThatCrashesUnderLoadLosesNothingAndDoublesNothing(t *testing.T) {
 	t.Parallel()
@@ -235,7 +235,7 @@ func (c *watchfulChannel) Refund(ctx context.Context, order tasks.RefundOrder) (
 	return c.Refunder.Refund(ctx, order)
 }
 
-// T57: a channel may take minutes to answer. Nothing is locked meanwhile.
+// A channel may take minutes to answer. Nothing is locked meanwhile.
 func TestChannelIsCalledOutsideAnyTransaction(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, pgtest.New(t))

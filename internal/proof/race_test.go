@@ -30,7 +30,7 @@ SELECT r.key, o.result = 'applied', coalesce(o.reason, ''), o.first_transfer, ((
 FROM requests r JOIN outcomes o ON o.book = r.book AND o.request_id = r.id
 WHERE r.kind = 'refund:apply' AND r.payload ->> 'order_id' = $1`
 
-// T1: partial refunds race over what remains of one order. What is given back is never more than was captured, and no refund is
+// Partial refunds race over what remains of one order. What is given back is never more than was captured, and no refund is
 // refused for which there was room at its turn.
 func TestRefundsThatRaceForOneOrderAreNeitherTooManyNorNeedlesslyRefused(t *testing.T) {
 	t.Parallel()
@@ -63,7 +63,7 @@ func TestRefundsThatRaceForOneOrderAreNeitherTooManyNorNeedlesslyRefused(t *test
 	}
 	racing.Wait()
 	remaining := captured - judgeRefunds(t, b, racers*each, captured)
-	// What remains is given back to the fen, and then nothing more (T2).
+	// What remains is given back to the fen, and then nothing more.
 	if remaining > 0 {
 		ledgertest.Applied(t, b.Do(t, ledgertest.Refund("last", "o1", "u1", money.FromFen(remaining).String()))...)
 	}
