@@ -72,7 +72,7 @@ func (a *API) registerBulk(routes huma.API) {
 			OperationID: "accept-many-" + strings.ReplaceAll(string(kind), ":", "-"), Method: http.MethodPost, Path: path,
 			Tags: []string{"requests"}, Summary: "Accept many " + string(kind),
 			Description: fmt.Sprintf("A list of up to %d requests and %d bytes (%s) is answered as a whole, once all of it is committed. "+
-				"A stream of any number of lines, up to %d bytes (%s), is answered line by line as its chunks commit: read while you "+
+				"A stream of lines, up to %d bytes (%s), is answered line by line as its chunks commit: read while you "+
 				"write. A refused request does not stop the others. Each request counts against the key's rate; a stream is slowed "+
 				"down to it.", ListMax, ListBytesMax, mediaJSON, streamBytesMax, mediaJSONLines),
 			Responses: responses, Security: needs(access.ScopeOf(kind)),

@@ -178,9 +178,6 @@ func (s *State) PutAccount(name AccountName, balance money.Amount) *Account {
 	return account
 }
 
-// PutHold freezes part of an account of a state made by hand.
-func (s *State) PutHold(name AccountName, held money.Amount) { s.accounts[name].held = held.Fen() }
-
 // PutOrder puts an order into a state made by hand; nil means that it was read and not there.
 func (s *State) PutOrder(orderID string, order *Order) {
 	s.orders[orderID], s.withLines[orderID] = order, true

@@ -25,18 +25,8 @@ func FromFen(fen int64) Amount { return Amount{fen} }
 func (a Amount) Fen() int64 { return a.fen }
 
 // Add returns a + b. It does not check for overflow, which sums of fewer than
-// 922,337 amounts within [MaxFen] cannot reach; see [Amount.AddChecked].
+// 922,337 amounts within [MaxFen] cannot reach.
 func (a Amount) Add(b Amount) Amount { return Amount{a.fen + b.fen} }
-
-// AddChecked returns a + b, or an [*Error] when the sum does not fit an int64 of fen.
-func (a Amount) AddChecked(b Amount) (Amount, error) {
-	sum := a.fen + b.fen
-	if (sum > a.fen) != (b.fen > 0) {
-		return Amount{}, newError(a.String()+" + "+b.String(),
-			"is a sum too large to hold", "a sum that fits 64 bits of fen")
-	}
-	return Amount{sum}, nil
-}
 
 // Sub returns a - b, with the same headroom as [Amount.Add].
 func (a Amount) Sub(b Amount) Amount { return Amount{a.fen - b.fen} }

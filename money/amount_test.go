@@ -1,7 +1,6 @@
 package money_test
 
 import (
-	"errors"
 	"math"
 	"testing"
 
@@ -30,16 +29,11 @@ func TestArithmeticIsThatOfFen(t *testing.T) {
 		x := rapid.Int64Range(-money.MaxFen, money.MaxFen).Draw(t, "x")
 		y := rapid.Int64Range(-money.MaxFen, money.MaxFen).Draw(t, "y")
 		a, b := money.FromFen(x), money.FromFen(y)
-		checked, err := a.AddChecked(b)
-		if err != nil {
-			t.Fatalf("AddChecked(%v, %v): %v", a, b, err)
-		}
 		for name, pair := range map[string][2]int64{
-			"Add":        {a.Add(b).Fen(), x + y},
-			"AddChecked": {checked.Fen(), x + y},
-			"Sub":        {a.Sub(b).Fen(), x - y},
-			"Neg":        {a.Neg().Fen(), -x},
-			"Min":        {money.Min(a, b).Fen(), min(x, y)},
+			"Add": {a.Add(b).Fen(), x + y},
+			"Sub": {a.Sub(b).Fen(), x - y},
+			"Neg": {a.Neg().Fen(), -x},
+			"Min": {money.Min(a, b).Fen(), min(x, y)},
 		} {
 			if pair[0] != pair[1] {
 				t.Errorf("%s of %v and %v = %d fen, want %d", name, a, b, pair[0], pair[1])
@@ -52,33 +46,6 @@ func TestArithmeticIsThatOfFen(t *testing.T) {
 			t.Errorf("the sign of %v is told wrong", a)
 		}
 	})
-}
-
-func TestAddCheckedRefusesExactlyWhatDoesNotFit(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		a, b int64
-		fits bool
-	}{
-		{math.MaxInt64, 0, true},
-		{math.MaxInt64, 1, false},
-		{math.MaxInt64, math.MaxInt64, false},
-		{math.MaxInt64, math.MinInt64, true},
-		{math.MinInt64, 0, true},
-		{math.MinInt64, -1, false},
-		{math.MinInt64, math.MinInt64, false},
-		{-1, math.MinInt64, false},
-		{1, math.MaxInt64 - 1, true},
-	} {
-		sum, err := money.FromFen(c.a).AddChecked(money.FromFen(c.b))
-		if fits := err == nil; fits != c.fits {
-			t.Errorf("AddChecked(%d, %d): error %v, want fits %t", c.a, c.b, err, c.fits)
-		}
-		var refused *money.Error
-		if err != nil && (!errors.As(err, &refused) || sum != money.FromFen(0)) {
-			t.Errorf("AddChecked(%d, %d) = %v, %T", c.a, c.b, sum, err)
-		}
-	}
 }
 
 func TestAmountsAreComparable(t *testing.T) {

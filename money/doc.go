@@ -7,7 +7,7 @@
 // as text through [Parse] or as a database's bigint through [FromFen], and leaves
 // as text with exactly two places ("12.30"). A [Rate] is a decimal factor, such
 // as a fee or a yield; [Amount.MulRate] applies it and rounds to the fen in the
-// mode that the caller names.
+// mode that the caller names. No business has a rate yet; merchants' fees will.
 //
 // An Amount is not a decimal inside. As an integer it compares with ==, is a map
 // key, costs no allocation, and has one form per value: there is no exponent, no
@@ -26,8 +26,8 @@
 // # Range
 //
 // Parse and JSON accept at most [MaxFen] either way, 100 billion yuan. Sums may
-// go beyond: int64 holds the sum of 922,337 amounts of MaxFen. Code that adds an
-// unbounded number of foreign amounts uses [Amount.AddChecked].
+// go beyond: int64 holds the sum of 922,337 amounts of MaxFen. Sums are
+// not checked for overflow.
 //
 // # Failure handling
 //

@@ -99,12 +99,6 @@ const (
 	AnswerMatchesNoRefund Reason = "answer_matches_no_refund"
 )
 
-// Reasons lists every reason.
-func Reasons() []Reason {
-	return []Reason{InsufficientFunds, NoAccount, MerchantTakesNone, ExcludedLines, BalanceOnly, ExceedsRefundable, ExceedsLine,
-		UnknownLine, OrderOfAnotherUser, PaymentRejected, ChannelPaymentUsed, ProductNotOffered, NotEnrolled, AnswerMatchesNoRefund}
-}
-
 // Status says what acceptance made of a request.
 type Status string
 

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -67,7 +65,12 @@ func Create(ctx context.Context, owner Querier, asked NewKey) (Key, Token, error
 	if err != nil {
 		return Key{}, Token{}, err
 	}
-	if err := errors.Join(checkText("label", asked.Label, 0), checkText("by", asked.By, 1)); err != nil {
+	if asked.Label != "" {
+		if err := tasks.CheckText("label", asked.Label); err != nil {
+			return Key{}, Token{}, err
+		}
+	}
+	if err := tasks.CheckText("by", asked.By); err != nil {
 		return Key{}, Token{}, err
 	}
 	token := newToken()
@@ -78,34 +81,6 @@ func Create(ctx context.Context, owner Querier, asked NewKey) (Key, Token, error
 		return Key{}, Token{}, fmt.Errorf("store a key of %s: %w", asked.Producer, err)
 	}
 	return key, token, nil
-}
-
-const textBytesMax = 200
-
-func checkText(field, value string, bytesMin int) error {
-	bad := &tasks.FieldError{Field: field, Allowed: fmt.Sprintf("%d to %d bytes of UTF-8 without control characters", bytesMin, textBytesMax)}
-	switch {
-	case len(value) < bytesMin:
-		bad.Problem = "is missing"
-	case len(value) > textBytesMax:
-		bad.Problem = fmt.Sprintf("has %d bytes", len(value))
-	case !utf8.ValidString(value):
-		bad.Problem = "is not valid UTF-8"
-	case containsControl(value):
-		bad.Problem = "has a control character"
-	default:
-		return nil
-	}
-	return bad
-}
-
-func containsControl(text string) bool {
-	for _, r := range text {
-		if unicode.IsControl(r) {
-			return true
-		}
-	}
-	return false
 }
 
 const listKeysSQL = `
@@ -133,10 +108,10 @@ WHERE id = $1 AND revoked_at IS NULL`
 // Revoke ends a key for good, and returns it. It may run twice: the first revocation counts. It returns ErrNoKey, or a
 // *tasks.FieldError when by is not allowed.
 func Revoke(ctx context.Context, owner Querier, id, by string) (Key, error) {
-	if err := checkText("by", by, 1); err != nil {
+	if err := tasks.CheckText("by", by); err != nil {
 		return Key{}, err
 	}
-	if !utf8.ValidString(id) || containsControl(id) {
+	if tasks.CheckText("id", id) != nil {
 		return Key{}, ErrNoKey
 	}
 	if _, err := owner.Exec(ctx, revokeKeySQL, id, by); err != nil {

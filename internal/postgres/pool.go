@@ -65,11 +65,9 @@ var (
 type Option func(*settings)
 
 type settings struct {
-	maxConns         int32
-	applicationName  string
-	statementTimeout time.Duration
-	allowAsyncCommit bool
-	configure        []func(*pgxpool.Config)
+	maxConns        int32
+	applicationName string
+	configure       []func(*pgxpool.Config)
 }
 
 // MaxConns sets the most connections that the pool opens. Defaults to MaxConnsDefault.
@@ -78,13 +76,6 @@ func MaxConns(n int32) Option { return func(s *settings) { s.maxConns = n } }
 // ApplicationName is what the server shows for the connections, in pg_stat_activity and its log. Defaults to what the
 // URL says, else "settled".
 func ApplicationName(name string) Option { return func(s *settings) { s.applicationName = name } }
-
-// StatementTimeout makes the server give up a statement that runs longer. Defaults to no limit: callers bound their
-// work by contexts.
-func StatementTimeout(d time.Duration) Option { return func(s *settings) { s.statementTimeout = d } }
-
-// AllowAsyncCommit lets Open accept a server with synchronous_commit off. For measurements only.
-func AllowAsyncCommit() Option { return func(s *settings) { s.allowAsyncCommit = true } }
 
 // Configure lets change apply to the pool's configuration last, for tests that damage connections. May be given
 // several times.
@@ -135,7 +126,7 @@ func open(ctx context.Context, url, role string, options []Option) (*pgxpool.Poo
 	if err != nil {
 		return nil, fmt.Errorf("open pool for DATABASE_URL %s: %w", Address(url), err)
 	}
-	if err := checkServer(ctx, pool, s.allowAsyncCommit, role == ServiceRole); err != nil {
+	if err := checkServer(ctx, pool, role == ServiceRole); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("use DATABASE_URL %s: %w", Address(url), err)
 	}
@@ -182,14 +173,8 @@ func (s settings) apply(config *pgxpool.Config, url, role string) {
 	if s.maxConns > 0 {
 		config.MaxConns = s.maxConns
 	}
-	if s.statementTimeout > 0 {
-		parameters["statement_timeout"] = milliseconds(s.statementTimeout)
-	}
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		pgarray.Register(conn.TypeMap())
-		if s.allowAsyncCommit {
-			return nil
-		}
 		_, err := conn.Exec(ctx, waitForCommitsSQL)
 		return err
 	}
@@ -212,7 +197,7 @@ var byKeysOnly = map[string]string{
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 // checkServer fails when the server is not fit to keep books, or, if they are needed, has no tables for them.
-func checkServer(ctx context.Context, pool *pgxpool.Pool, allowAsyncCommit, needTables bool) error {
+func checkServer(ctx context.Context, pool *pgxpool.Pool, needTables bool) error {
 	var (
 		synchronousCommit string
 		standby, migrated bool
@@ -228,7 +213,7 @@ func checkServer(ctx context.Context, pool *pgxpool.Pool, allowAsyncCommit, need
 		return fmt.Errorf("%w: it is %d.%d", ErrOldServer, version/10000, version%10000)
 	case standby:
 		return ErrStandby
-	case synchronousCommit == "off" && !allowAsyncCommit:
+	case synchronousCommit == "off":
 		return ErrAsyncCommit
 	case needTables && !migrated:
 		return ErrNotMigrated

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/url"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -64,9 +63,9 @@ func TestDefaultsGiveWayToTheURLAndTheURLToOptions(t *testing.T) {
 		},
 		"options": {
 			query:    "pool_max_conns=3&application_name=theirs&statement_timeout=9000",
-			options:  []postgres.Option{postgres.MaxConns(5), postgres.ApplicationName("ours"), postgres.StatementTimeout(2 * time.Second)},
+			options:  []postgres.Option{postgres.MaxConns(5), postgres.ApplicationName("ours")},
 			maxConns: 5,
-			settings: map[string]string{"application_name": "ours", "statement_timeout": "2s"},
+			settings: map[string]string{"application_name": "ours", "statement_timeout": "9s"},
 		},
 		"last word": {
 			options:  []postgres.Option{postgres.Configure(func(c *pgxpool.Config) { c.MaxConns = 1 })},
@@ -99,11 +98,6 @@ func TestServerThatAcknowledgesBeforeItIsDurableIsRefused(t *testing.T) {
 	if _, err := postgres.Open(t.Context(), careless); !errors.Is(err, postgres.ErrAsyncCommit) {
 		t.Errorf("error = %v, want ErrAsyncCommit", err)
 	}
-	pool, err := postgres.Open(t.Context(), careless, postgres.AllowAsyncCommit())
-	if err != nil {
-		t.Fatalf("with AllowAsyncCommit: %v", err)
-	}
-	pool.Close()
 }
 
 func TestLaterConnectionsWaitForTheirCommitsWhateverTheDatabaseSays(t *testing.T) {
