@@ -43,13 +43,13 @@ func (a *API) outstanding(ctx context.Context, in *outstandingInput) (*outstandi
 	defer cancel()
 	filter, err := in.filter(access.PrincipalOf(ctx))
 	list := []string{"requests", filter.State, string(filter.Kind), filter.Producer}
-	after := ledger.FirstRequest()
+	var after ledger.RequestRef
 	var limit int
 	if err == nil {
 		limit, err = in.limit()
 	}
 	if err == nil {
-		_, err = in.position(list, &after)
+		after, err = a.outstandingPosition(in, list)
 	}
 	if problem := fieldProblem(err); problem != nil {
 		return nil, problem
@@ -64,6 +64,17 @@ func (a *API) outstanding(ctx context.Context, in *outstandingInput) (*outstandi
 	}
 	out.Link = in.nextLink(out.Body.Next, url.Values{"state": {in.State}, "kind": {in.Kind}, "producer": {in.Producer}})
 	return out, nil
+}
+
+// outstandingPosition is where the page begins. A cursor's sum is no secret, so its book is checked: PostgreSQL refuses a number that is
+// no book's, and that is the caller's fault.
+func (a *API) outstandingPosition(in *outstandingInput, list []string) (ledger.RequestRef, error) {
+	after := ledger.FirstRequest()
+	first, err := in.position(list, &after)
+	if err == nil && !first && (after.Book < 0 || after.Book >= a.config.Client.Books()) {
+		err = badCursor()
+	}
+	return after, err
 }
 
 // filter keeps a key to what its producer asked for.

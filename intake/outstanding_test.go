@@ -1,6 +1,9 @@
 package intake_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -67,5 +70,32 @@ func TestOutstandingRequestsAreListedByStateToWhomTheyConcern(t *testing.T) {
 	problem := shop.do(t, http.MethodGet, "/v1/requests?producer=test", nil).problem(t, http.StatusUnprocessableEntity)
 	if problem.Errors[0].Field != "producer" {
 		t.Errorf("another's requests: %+v", problem)
+	}
+}
+
+// The sum of a cursor is made of what is asked, so anybody can make one.
+func TestCursorOfABookThatIsNotIsRefused(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	list, err := json.Marshal([]string{"requests", "", "", ""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(list)
+	for position, status := range map[string]int{
+		`{"Book":0,"ID":"00000000-0000-0000-0000-000000000000"}`:       http.StatusOK,
+		`{"Book":100000,"ID":"00000000-0000-0000-0000-000000000000"}`:  http.StatusUnprocessableEntity,
+		`{"Book":-100000,"ID":"00000000-0000-0000-0000-000000000000"}`: http.StatusUnprocessableEntity,
+		`{"Book":1024,"ID":"00000000-0000-0000-0000-000000000000"}`:    http.StatusUnprocessableEntity,
+		`{"Book":-1,"ID":"00000000-0000-0000-0000-000000000000"}`:      http.StatusUnprocessableEntity,
+	} {
+		got := d.do(t, http.MethodGet, "/v1/requests?cursor="+base64.RawURLEncoding.EncodeToString(append(sum[:6:6], position...)), nil)
+		if got.status != status {
+			t.Errorf("%s: %d %s, want %d", position, got.status, got.body, status)
+		} else if status != http.StatusOK {
+			if problem := got.problem(t, status); problem.Errors[0].Field != "cursor" {
+				t.Errorf("%s: %+v, want the cursor named", position, problem)
+			}
+		}
 	}
 }

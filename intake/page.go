@@ -43,15 +43,19 @@ func (p PageQuery) position(list []string, into any) (first bool, err error) {
 	if p.Cursor == "" {
 		return true, nil
 	}
-	bad := &tasks.FieldError{Field: "cursor", Problem: "is not of this list", Allowed: "the next of a page of the same list, or none"}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(p.Cursor)
 	if err != nil || len(raw) < cursorSumBytes || string(raw[:cursorSumBytes]) != string(cursorSum(list)) {
-		return false, bad
+		return false, badCursor()
 	}
 	if err := json.Unmarshal(raw[cursorSumBytes:], into); err != nil {
-		return false, bad
+		return false, badCursor()
 	}
 	return false, nil
+}
+
+// badCursor refuses a cursor that its list has not given.
+func badCursor() *tasks.FieldError {
+	return &tasks.FieldError{Field: "cursor", Problem: "is not of this list", Allowed: "the next of a page of the same list, or none"}
 }
 
 const cursorSumBytes = 6
