@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -76,9 +77,20 @@ type redisLoss struct {
 	accepted atomic.Int64
 	emptied  sync.Once
 	lostAt   time.Time
-	before   []uuid.UUID // accepted before Redis was emptied
+	before   placed // accepted before Redis was emptied
 	mu       sync.Mutex
-	ids      []uuid.UUID
+	all      placed
+}
+
+// placed are requests with their books, as columns: with its book a request is found by its key, without it by reading all that the
+// system has outstanding.
+type placed struct {
+	books []int16
+	ids   []uuid.UUID
+}
+
+func (p *placed) add(receipt tasks.Receipt) {
+	p.books, p.ids = append(p.books, int16(receipt.Book)), append(p.ids, receipt.ID)
 }
 
 func (d *redisLoss) say(format string, args ...any) {
@@ -112,7 +124,7 @@ func (d *redisLoss) ask(ctx context.Context, i int) error {
 	}
 	d.receipts[i] = receipt
 	d.mu.Lock()
-	d.ids = append(d.ids, receipt.ID)
+	d.all.add(receipt)
 	d.mu.Unlock()
 	if d.accepted.Add(1) < int64(d.Requests/2) {
 		return nil
@@ -127,7 +139,7 @@ func (d *redisLoss) user(n int) string { return fmt.Sprintf("drill-%s-u%d", d.re
 // empty takes everything from Redis, and notes what was outstanding.
 func (d *redisLoss) empty(ctx context.Context) error {
 	d.mu.Lock()
-	d.before = append([]uuid.UUID(nil), d.ids...)
+	d.before = placed{books: slices.Clone(d.all.books), ids: slices.Clone(d.all.ids)}
 	d.mu.Unlock()
 	if err := d.Redis.FlushDB(ctx).Err(); err != nil {
 		return fmt.Errorf("empty redis: %w", err)
@@ -137,19 +149,18 @@ func (d *redisLoss) empty(ctx context.Context) error {
 	if d.report.Outstanding, err = d.outstanding(ctx, d.before); err != nil {
 		return err
 	}
-	d.say("redis is empty; %d of %d accepted requests were outstanding", d.report.Outstanding, len(d.before))
+	d.say("redis is empty; %d of %d accepted requests were outstanding", d.report.Outstanding, len(d.before.ids))
 	return nil
 }
 
 const outstandingSQL = `
 SELECT count(*)
-FROM unnest($1::uuid[]) AS asked (id)
-JOIN pending p ON p.request_id = asked.id`
+FROM unnest($1::smallint[], $2::uuid[]) AS asked (book, id)
+JOIN pending p ON p.book = asked.book AND p.request_id = asked.id`
 
-func (d *redisLoss) outstanding(ctx context.Context, ids []uuid.UUID) (int, error) {
+func (d *redisLoss) outstanding(ctx context.Context, requests placed) (int, error) {
 	var n int
-	// The ids say nothing of their books, so this reads all of pending: it is small again as soon as the drill is over.
-	if err := d.Pool.QueryRow(ctx, outstandingSQL, pguuid.Array(ids)).Scan(&n); err != nil {
+	if err := d.Pool.QueryRow(ctx, outstandingSQL, requests.books, pguuid.Array(requests.ids)).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count outstanding requests: %w", err)
 	}
 	return n, nil
@@ -167,7 +178,7 @@ func (d *redisLoss) recovered(ctx context.Context) error {
 			d.report.Recovery = d.Clock.Now().Sub(d.lostAt)
 		}
 		if left == 0 {
-			if left, err = d.outstanding(ctx, d.ids); err != nil {
+			if left, err = d.outstanding(ctx, d.all); err != nil {
 				return err
 			}
 		}
@@ -193,27 +204,29 @@ LEFT JOIN outcomes o ON o.book = asked.book AND o.request_id = asked.id`
 // overpaidSQL counts the drill's users who hold more than what was asked for them.
 const overpaidSQL = `
 SELECT count(*)
-FROM unnest($1::text[], $2::bigint[]) AS given (account, fen)
-JOIN accounts a ON a.name = given.account AND a.balance_fen > given.fen`
+FROM unnest($1::smallint[], $2::text[], $3::bigint[]) AS given (book, account, fen)
+JOIN accounts a ON a.book = given.book AND a.name = given.account AND a.balance_fen > given.fen`
 
 // judge compares what was accepted with the books.
 func (d *redisLoss) judge(ctx context.Context) error {
-	books, ids := make([]int16, len(d.receipts)), make([]uuid.UUID, len(d.receipts))
+	var requests placed
 	given := map[string]int64{}
 	for i, receipt := range d.receipts {
-		books[i], ids[i] = int16(receipt.Book), receipt.ID
-		given["user/"+d.user(i%usersMax)+"/reward"]++
+		requests.add(receipt)
+		given[d.user(i%usersMax)]++
 	}
-	if err := d.Pool.QueryRow(ctx, judgeSQL, books, pguuid.Array(ids)).Scan(&d.report.Lost, &d.report.Doubled); err != nil {
+	if err := d.Pool.QueryRow(ctx, judgeSQL, requests.books, pguuid.Array(requests.ids)).Scan(&d.report.Lost, &d.report.Doubled); err != nil {
 		return fmt.Errorf("compare the drill with the books: %w", err)
 	}
+	var books []int16
 	var accounts []string
 	var fens []int64
-	for account, fen := range given {
-		accounts, fens = append(accounts, account), append(fens, fen)
+	for user, fen := range given {
+		books = append(books, int16(tasks.BookOf(user, d.Client.Books())))
+		accounts, fens = append(accounts, "user/"+user+"/reward"), append(fens, fen)
 	}
 	var overpaid int
-	if err := d.Pool.QueryRow(ctx, overpaidSQL, accounts, fens).Scan(&overpaid); err != nil {
+	if err := d.Pool.QueryRow(ctx, overpaidSQL, books, accounts, fens).Scan(&overpaid); err != nil {
 		return fmt.Errorf("compare the drill's accounts with the books: %w", err)
 	}
 	d.report.Doubled += overpaid
