@@ -214,10 +214,11 @@ func (l *Ledger) BuryUnwoken(ctx context.Context, wait time.Duration) (int64, er
 	return tag.RowsAffected(), nil
 }
 
+// requeueSQL forgets the starts, but not that a refund's channel may have been asked: its next start must know (W5).
 const requeueSQL = `
 WITH raised AS (
     UPDATE pending p
-    SET state = 'accepted', attempts = 0, rings = 0, ring_at = clock_timestamp()
+    SET state = 'accepted', attempts = CASE WHEN p.kind = 'refund:send' THEN greatest(p.attempts, 1) ELSE 0 END, rings = 0, ring_at = clock_timestamp()
     FROM requests r
     WHERE r.kind = $1 AND r.key = $2 AND p.book = r.book AND p.request_id = r.id AND p.state = 'dead'
     RETURNING p.book, p.request_id

@@ -19,7 +19,8 @@
 //   - W3 A task that cannot be read, or whose requests are not stored or are of another kind than it says, blocks nothing and applies
 //     none of those: it is recorded, counted and ended. One of a newer version is kept for a newer worker.
 //   - W4 A request that ends its process is dead after a bounded number of starts; its neighbours complete.
-//   - W5 A channel is called outside any transaction; it is queried first when PostgreSQL knows of an earlier start.
+//   - W5 A channel is called outside any transaction; it is queried first when PostgreSQL knows of an earlier start, or a person has
+//     requeued the refund.
 //   - W6 After Shutdown returned nil, nothing is written.
 //   - W7 A Redis that lost everything is noticed within the relay's interval, a second, or within the relay's longest pause, ten seconds,
 //     when it did not answer before; and every accepted request is rung again.

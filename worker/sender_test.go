@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -249,6 +250,34 @@ func TestRefundThatIsRequeuedDuringAnothersCallIsNotTakenForSent(t *testing.T) {
 	}
 	if len(scripted.calls) != 2 {
 		t.Errorf("the channel heard %v, want of each once", scripted.calls)
+	}
+}
+
+// A channel may have paid though nobody heard of it. A person who lets the refund run again does not know, and it is not paid for twice.
+func TestRefundThatIsRequeuedIsAskedAboutBeforeItIsRepeated(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	scripted := &scriptedChannel{refund: func(context.Context, string) (channel.RefundAnswer, error) {
+		return channel.RefundAnswer{}, errors.New("reset after the channel has paid")
+	}}
+	w := s.newWorker(t, withChannel(scripted))
+	ring := ringOf(s.accept(t, &tasks.RefundOrder{Number: "rf0123456789", RefundID: "f1", OrderID: "o1", UserID: "u1",
+		Channel: tasks.SourceWeChat, Captured: fen(500), Amount: fen(500), OccurredAt: noon}))
+	if _, err := w.observer.handler.sender.send(t.Context(), ring); !errors.Is(err, errUnanswered) {
+		t.Fatalf("the first call ended with %v, want no answer", err)
+	}
+	if err := s.ledger.Bury(t.Context(), ring.Book, ring.IDs[0], "nobody knows"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ledger.Requeue(t.Context(), tasks.RefundSend, "rf0123456789", "a person"); err != nil {
+		t.Fatal(err)
+	}
+	answers, err := w.observer.handler.sender.send(t.Context(), ring)
+	if err != nil || answers[0].Fate != ledger.Decided {
+		t.Errorf("answers are %+v, %v; want it decided", answers, err)
+	}
+	if got := strings.Join(scripted.calls, " "); got != "refund query" {
+		t.Errorf("the channel heard %q, want to be asked about the refund before another one", got)
 	}
 }
 
