@@ -78,6 +78,11 @@ func (m *metrics) batch(b *batch, took time.Duration) {
 		}
 		counts[c]++
 	}
+	for _, d := range b.settled {
+		if d.decision.verdict == verdictDead {
+			m.buried(1)
+		}
+	}
 	for c, n := range counts {
 		m.requests.WithLabelValues(c.kind, c.fate).Add(float64(n))
 	}
@@ -85,4 +90,6 @@ func (m *metrics) batch(b *batch, took time.Duration) {
 
 func (m *metrics) repeated() { m.repeats.Inc() }
 func (m *metrics) bisected() { m.halves.Inc() }
-func (m *metrics) buried()   { m.burials.Inc() }
+
+// buried counts requests that were made dead, once that is committed.
+func (m *metrics) buried(n int64) { m.burials.Add(float64(n)) }

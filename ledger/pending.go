@@ -187,10 +187,11 @@ SELECT $1, request_id, 'dead', $3 FROM buried`
 // Bury makes a pending request dead: it waits for a person. It may be called twice. A decided request is left alone, and so is one
 // that a batch puts back at that moment.
 func (l *Ledger) Bury(ctx context.Context, book int, id uuid.UUID, problem string) error {
-	if _, err := l.pool.Exec(ctx, buryPendingSQL, book, id, storable(problem)); err != nil {
+	tag, err := l.pool.Exec(ctx, buryPendingSQL, book, id, storable(problem))
+	if err != nil {
 		return fmt.Errorf("bury request %s: %w", id, err)
 	}
-	l.metrics.buried()
+	l.metrics.buried(tag.RowsAffected())
 	return nil
 }
 
@@ -211,6 +212,7 @@ func (l *Ledger) BuryUnwoken(ctx context.Context, wait time.Duration) (int64, er
 	if err != nil {
 		return 0, fmt.Errorf("bury parked requests: %w", err)
 	}
+	l.metrics.buried(tag.RowsAffected())
 	return tag.RowsAffected(), nil
 }
 
