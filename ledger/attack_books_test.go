@@ -13,6 +13,7 @@ var attacksOnBooks = map[string]string{
 	"pending_request_is_identified_within_its_book": "INSERT INTO pending SELECT * FROM pending LIMIT 1",
 	"pending_state_is_known":                        "UPDATE pending SET state = 'done', waits_for = NULL",
 	"pending_request_waits_only_when_parked":        "UPDATE pending SET waits_for = NULL WHERE state = 'parked'",
+	"parked_request_says_since_when":                "UPDATE pending SET parked_at = NULL WHERE state = 'parked'",
 	"dead_request_says_why":                         "UPDATE pending SET state = 'dead', waits_for = NULL, last_error = NULL",
 
 	"request_has_at_most_one_outcome": "INSERT INTO outcomes SELECT * FROM outcomes LIMIT 1",

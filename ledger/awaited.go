@@ -83,7 +83,7 @@ WITH stranded AS (
     FOR UPDATE OF p SKIP LOCKED
 ), woken AS (
     UPDATE pending p
-    SET state = 'accepted', waits_for = NULL, rings = 0, ring_at = clock_timestamp()
+    SET state = 'accepted', waits_for = NULL, parked_at = NULL, rings = 0, ring_at = clock_timestamp()
     FROM stranded
     WHERE p.book = stranded.book AND p.request_id = stranded.request_id
     RETURNING p.book, p.request_id

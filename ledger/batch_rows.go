@@ -73,7 +73,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 const wakeSQL = `
 WITH woken AS (
     UPDATE pending p
-    SET state = 'accepted', waits_for = NULL, ring_at = clock_timestamp() + $3
+    SET state = 'accepted', waits_for = NULL, parked_at = NULL, ring_at = clock_timestamp() + $3
     FROM (SELECT DISTINCT $1::smallint AS book, unnest($2::text[]) AS waits_for OFFSET 0) brought
     WHERE p.book = brought.book AND p.state = 'parked' AND p.waits_for = brought.waits_for
     RETURNING p.request_id, p.kind

@@ -58,7 +58,7 @@ func TestEveryBurialIsCountedOnce(t *testing.T) {
 	}
 	expect("the burial of a decided one", 3)
 	b.Apply(t, b.Accept(t, ledgertest.Refund("rf1", "none", "u1", "4.00"))[0])
-	if n, err := b.Ledger.BuryUnwoken(t.Context(), 0); n != 1 || err != nil {
+	if n, err := b.Ledger.BuryUnwoken(t.Context(), 0, 10); n != 1 || err != nil {
 		t.Fatalf("%d buried, %v", n, err)
 	}
 	expect("a wait that was too long", 4)

@@ -20,13 +20,14 @@ const claimSQL = `
 DELETE FROM pending p
 USING (SELECT $1::smallint AS book, unnest($2::uuid[]) AS id OFFSET 0) asked
 WHERE p.book = asked.book AND p.request_id = asked.id AND p.state <> 'dead'
-RETURNING p.request_id, p.attempts, coalesce(p.waits_for, '')`
+RETURNING p.request_id, p.attempts, coalesce(p.waits_for, ''), CASE WHEN p.state = 'parked' THEN p.parked_at END`
 
 // claimed is what pending said of a request; the zero value of one that was not there to be claimed.
 type claimed struct {
 	held     bool
 	attempts int
-	waitsFor string // of a parked one
+	waitsFor string     // of a parked one
+	parkedAt *time.Time // of a parked one
 }
 
 // lookUpSQL says what stands of requests; what is accepted and not decided has no fate.
@@ -42,15 +43,15 @@ LEFT JOIN outcomes o ON o.book = asked.book AND o.request_id = asked.id
 LEFT JOIN pending p ON p.book = asked.book AND p.request_id = asked.id`
 
 // putBackSQL makes requests pending again that the batch claimed and did not decide. attempts tells of those that have something new to
-// tell: one that is rung while it waits is parked again and told of once.
+// tell: one that is rung while it waits is parked again, since when it was, and told of once.
 const putBackSQL = `
 WITH asked AS (
     SELECT *
-    FROM unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::int[], $7::text[], $8::text[], $9::text[], $10::text[])
-        AS u (request_id, kind, accepted_at, attempts, state, waits_for, last_error, told)
+    FROM unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::int[], $7::text[], $8::text[], $9::text[], $10::text[], $11::timestamptz[])
+        AS u (request_id, kind, accepted_at, attempts, state, waits_for, last_error, told, parked_at)
 ), back AS (
-    INSERT INTO pending (book, request_id, kind, state, accepted_at, ring_at, attempts, waits_for, last_error)
-    SELECT $1, request_id, kind, state, accepted_at, $2, attempts, nullif(waits_for, ''), nullif(last_error, '')
+    INSERT INTO pending (book, request_id, kind, state, accepted_at, ring_at, attempts, waits_for, last_error, parked_at)
+    SELECT $1, request_id, kind, state, accepted_at, $2, attempts, nullif(waits_for, ''), nullif(last_error, ''), parked_at
     FROM asked
 )
 INSERT INTO attempts (book, request_id, event, detail)
@@ -67,7 +68,7 @@ func (b *batch) queueClaim(queries *pgx.Batch) {
 	queries.Queue(claimSQL, b.book, pguuid.Array(ids)).Query(func(rows pgx.Rows) error {
 		var id uuid.UUID
 		c := claimed{held: true}
-		_, err := pgx.ForEachRow(rows, []any{pguuid.Into(&id), &c.attempts, &c.waitsFor}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{pguuid.Into(&id), &c.attempts, &c.waitsFor, &c.parkedAt}, func() error {
 			b.loaded[id].claimed = c
 			return nil
 		})
@@ -132,13 +133,14 @@ type returned struct {
 	kinds, states, waitsFor, failures, told []string
 	acceptedAt                              []time.Time
 	attempts                                []int32
+	parkedAt                                []*time.Time // nil of a dead one
 }
 
-func (r *returned) add(d *decided, state, waitsFor, failure, told string) {
+func (r *returned) add(d *decided, state, waitsFor, failure, told string, parkedAt *time.Time) {
 	r.ids, r.kinds = append(r.ids, d.request.ID), append(r.kinds, string(d.request.Kind))
 	r.acceptedAt, r.attempts = append(r.acceptedAt, d.request.AcceptedAt), append(r.attempts, int32(d.claimed.attempts))
 	r.states, r.waitsFor = append(r.states, state), append(r.waitsFor, waitsFor)
-	r.failures, r.told = append(r.failures, failure), append(r.told, told)
+	r.failures, r.told, r.parkedAt = append(r.failures, failure), append(r.told, told), append(r.parkedAt, parkedAt)
 }
 
 // queueReturns parks and buries what was claimed and not decided.
@@ -147,18 +149,18 @@ func queueReturns(queries *pgx.Batch, book int, batch []*decided, at time.Time) 
 	for _, d := range batch {
 		switch d.decision.verdict {
 		case verdictPark:
-			told := ""
+			told, since := "", d.claimed.parkedAt
 			if d.decision.waitsFor != d.claimed.waitsFor {
-				told = "waits for " + d.decision.waitsFor
+				told, since = "waits for "+d.decision.waitsFor, &at
 			}
-			back.add(d, StateParked, d.decision.waitsFor, "", told)
+			back.add(d, StateParked, d.decision.waitsFor, "", told, since)
 		case verdictDead:
 			failure := storable(d.failure.Error())
-			back.add(d, StateDead, "", failure, failure)
+			back.add(d, StateDead, "", failure, failure, nil)
 		}
 	}
 	if len(back.ids) > 0 {
 		queries.Queue(putBackSQL, book, at, pguuid.Array(back.ids), back.kinds, back.acceptedAt, back.attempts, back.states, back.waitsFor,
-			back.failures, back.told)
+			back.failures, back.told, back.parkedAt)
 	}
 }

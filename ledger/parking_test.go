@@ -204,10 +204,10 @@ func TestRefundWhosePaymentNeverComesWaitsForAPerson(t *testing.T) {
 	b := ledgertest.Open(t)
 	receipt := b.Accept(t, ledgertest.Refund("rf1", "o1", "u1", "4.00"))[0]
 	b.Apply(t, receipt)
-	if n, err := b.Ledger.BuryUnwoken(t.Context(), time.Hour); n != 0 || err != nil {
+	if n, err := b.Ledger.BuryUnwoken(t.Context(), time.Hour, 10); n != 0 || err != nil {
 		t.Fatalf("%d buried too early, %v", n, err)
 	}
-	if n, err := b.Ledger.BuryUnwoken(t.Context(), 0); n != 1 || err != nil {
+	if n, err := b.Ledger.BuryUnwoken(t.Context(), 0, 10); n != 1 || err != nil {
 		t.Fatalf("%d buried, %v", n, err)
 	}
 	if got := b.Apply(t, receipt)[0]; got.Fate != ledger.Dead {
@@ -227,4 +227,55 @@ func TestRefundWhosePaymentNeverComesWaitsForAPerson(t *testing.T) {
 	}
 	b.Settle(t)
 	b.Expect(t, ledger.UserCash("u1"), "4.00")
+}
+
+// What waits is judged by since when it waits: a request may be older than that, by an outage or by a person's decision.
+func TestWaitOfAParkedRequestBeginsWhenItIsParked(t *testing.T) {
+	t.Parallel()
+	b := ledgertest.Open(t)
+	own := func(sql string) {
+		t.Helper()
+		if _, err := b.DB.Owner.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	buries := func(what string, want int64) {
+		t.Helper()
+		if n, err := b.Ledger.BuryUnwoken(t.Context(), 72*time.Hour, 10); n != want || err != nil {
+			t.Errorf("%s: %d are buried, %v; want %d", what, n, err, want)
+		}
+	}
+	receipt := b.Accept(t, ledgertest.Refund("rf1", "o1", "u1", "4.00"))[0]
+	own(`BEGIN; SET LOCAL session_replication_role = replica; UPDATE requests SET accepted_at = accepted_at - interval '100 hours';
+		UPDATE pending SET accepted_at = accepted_at - interval '100 hours'; COMMIT`)
+	b.Apply(t, receipt)
+	buries("parked after an outage", 0)
+	own("UPDATE pending SET parked_at = parked_at - interval '73 hours'")
+	b.Apply(t, receipt) // rung while it waits: that does not begin its wait anew
+	buries("parked for 73 hours", 1)
+	buries("dead", 0)
+	if err := b.Ledger.Requeue(t.Context(), tasks.RefundApply, "rf1", "ada"); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.Apply(t, receipt)[0]; got.Fate != ledger.Parked {
+		t.Fatalf("answer is %+v, want parked", got)
+	}
+	buries("parked again after a person requeued it", 0)
+}
+
+// A look after a long outage of others has many to bury, and must not hold them all in one transaction.
+func TestBurialsOfALookAreBoundedAndTheLongestWaitComesFirst(t *testing.T) {
+	t.Parallel()
+	b := ledgertest.Open(t)
+	for i := range 3 {
+		b.Apply(t, b.Accept(t, ledgertest.Refund(fmt.Sprint("rf", i), "none", "u1", "1.00"))[0])
+	}
+	for i, want := range []int64{2, 1, 0} {
+		if n, err := b.Ledger.BuryUnwoken(t.Context(), 0, 2); n != want || err != nil {
+			t.Fatalf("look %d buried %d, %v; want %d", i, n, err, want)
+		}
+		if left := count(t, b.DB, "SELECT count(*) FROM pending p JOIN requests r ON r.id = p.request_id WHERE p.state = 'parked' AND r.key = 'rf2'"); i == 0 && left != 1 {
+			t.Error("the youngest was buried before an older one")
+		}
+	}
 }

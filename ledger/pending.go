@@ -177,7 +177,7 @@ func storable(text string) string {
 const buryPendingSQL = `
 WITH buried AS (
     UPDATE pending
-    SET state = 'dead', waits_for = NULL, last_error = $3
+    SET state = 'dead', waits_for = NULL, parked_at = NULL, last_error = $3
     WHERE book = $1 AND request_id = $2 AND state <> 'dead'
     RETURNING request_id
 )
@@ -195,20 +195,30 @@ func (l *Ledger) Bury(ctx context.Context, book int, id uuid.UUID, problem strin
 	return nil
 }
 
+// buryUnwokenSQL waits for no row that a batch holds: that one is being decided, or is still late at the next look.
 const buryUnwokenSQL = `
-WITH buried AS (
-    UPDATE pending
-    SET state = 'dead', last_error = 'waited too long for ' || waits_for, waits_for = NULL
-    WHERE state = 'parked' AND accepted_at < clock_timestamp() - $1::interval
-    RETURNING book, request_id, last_error
+WITH late AS (
+    SELECT book, request_id
+    FROM pending
+    WHERE state = 'parked' AND parked_at < statement_timestamp() - $1::interval
+    ORDER BY parked_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+), buried AS (
+    UPDATE pending p
+    SET state = 'dead', last_error = 'waited too long for ' || p.waits_for, waits_for = NULL, parked_at = NULL
+    FROM late
+    WHERE p.book = late.book AND p.request_id = late.request_id
+    RETURNING p.book, p.request_id, p.last_error
 )
 INSERT INTO attempts (book, request_id, event, detail)
 SELECT book, request_id, 'dead', last_error FROM buried`
 
-// BuryUnwoken makes parked requests dead that were accepted longer ago than wait: a person must find out why the other request
-// never came.
-func (l *Ledger) BuryUnwoken(ctx context.Context, wait time.Duration) (int64, error) {
-	tag, err := l.pool.Exec(ctx, buryUnwokenSQL, wait)
+// BuryUnwoken makes up to limit requests dead that have been parked for longer than wait, those that wait longest first: a person
+// must find out why the other request never came. A request that a person requeues, or that is accepted long before it is parked,
+// has all of wait. It may be called twice and at the same time.
+func (l *Ledger) BuryUnwoken(ctx context.Context, wait time.Duration, limit int) (int64, error) {
+	tag, err := l.pool.Exec(ctx, buryUnwokenSQL, wait, limit)
 	if err != nil {
 		return 0, fmt.Errorf("bury parked requests: %w", err)
 	}

@@ -321,7 +321,7 @@ func TestBurialLeavesADecidedRequestAlone(t *testing.T) {
 	if err := b.Ledger.Bury(t.Context(), receipt.Book, receipt.ID, "too late"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Ledger.BuryUnwoken(t.Context(), -time.Hour); err != nil {
+	if _, err := b.Ledger.BuryUnwoken(t.Context(), -time.Hour, 10); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.Apply(t, receipt)[0]; got.Outcome != first.Outcome || !got.Replay {

@@ -25,8 +25,8 @@ WITH accepted AS (
     ON CONFLICT ON CONSTRAINT request_key_is_unique_within_its_kind DO NOTHING
     RETURNING book, id, kind, accepted_at
 )
-INSERT INTO pending (book, request_id, kind, accepted_at, ring_at)
-SELECT book, id, kind, accepted_at, accepted_at + $9
+INSERT INTO pending (book, request_id, kind, accepted_at, ring_at, parked_at)
+SELECT book, id, kind, accepted_at, accepted_at + $9, NULL
 FROM accepted
 RETURNING request_id`
 

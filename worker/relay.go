@@ -26,6 +26,8 @@ const (
 	epochTimeout = 5 * time.Minute
 	// relayPauseMax is the longest pause after failed rounds; each is drawn from its upper half, so that relays do not come together.
 	relayPauseMax = 10 * time.Second
+	// buryMax is how many parked requests one look makes dead at most: a statement of some hundred milliseconds.
+	buryMax = 5000
 	// parkedInterval is how often parked requests are looked at; they wait for hours.
 	parkedInterval = time.Minute
 )
@@ -190,7 +192,7 @@ func (r *relay) lookAtParked(ctx context.Context) {
 	policy, _, err := r.reader.Policy(ctx)
 	var buried int64
 	if err == nil {
-		buried, err = r.ledger.BuryUnwoken(ctx, time.Duration(policy.ParkHoursMax)*time.Hour)
+		buried, err = r.ledger.BuryUnwoken(ctx, time.Duration(policy.ParkHoursMax)*time.Hour, buryMax)
 	}
 	if err != nil {
 		r.warn(ctx, "cannot look at parked requests, will try again", err)

@@ -279,7 +279,7 @@ func TestParkedRequestsAreBuriedInTheEnd(t *testing.T) {
 	w := s.startWorker(t, func(c *Config) { c.RelayInterval = -1 }) // the test calls the relay itself
 	s.accept(t, &tasks.Refund{RefundID: "f1", OrderID: "none", UserID: "u1", Amount: fen(100), OccurredAt: noon})
 	eventually(t, "it is parked", func() bool { return s.count(t, "SELECT count(*) FROM pending WHERE state = 'parked'") == 1 })
-	if _, err := s.db.Owner.Exec(t.Context(), "UPDATE pending SET accepted_at = accepted_at - interval '73 hours'"); err != nil {
+	if _, err := s.db.Owner.Exec(t.Context(), "UPDATE pending SET parked_at = parked_at - interval '73 hours'"); err != nil {
 		t.Fatal(err)
 	}
 	w.relay.lookAtParked(t.Context())
