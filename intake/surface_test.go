@@ -233,3 +233,27 @@ func TestPageShowsEveryOperation(t *testing.T) {
 		}
 	}
 }
+
+// described is what the API's description says of a field of a schema.
+func (d door) described(t *testing.T, schema, field string) string {
+	t.Helper()
+	var document struct {
+		Components struct {
+			Schemas map[string]struct {
+				Properties map[string]struct{ Description string }
+			}
+		}
+	}
+	d.do(t, http.MethodGet, "/openapi.json", nil).decode(t, &document)
+	return document.Components.Schemas[schema].Properties[field].Description
+}
+
+func TestDescriptionSaysWhatIsCutAndHowMuchThereIs(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	for field, says := range map[string]string{"timeline": "newest 200", "events": "in all", "transfers": "first 1,000"} {
+		if got := d.described(t, "Record", field); !strings.Contains(got, says) {
+			t.Errorf("%s is described as %q, want %q in it", field, got, says)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,8 +40,10 @@ type Record struct {
 	WaitsFor     string          `json:"waits_for,omitempty"`
 	LastError    string          `json:"last_error,omitempty"`
 	Outcome      *tasks.Outcome  `json:"outcome,omitempty"`
-	Transfers    []Posted        `json:"transfers"`
-	Timeline     []Event         `json:"timeline"`
+	Transfers    []Posted        `json:"transfers" doc:"The first 1,000; the outcome says how many there are."`
+	Timeline     []Event         `json:"timeline" doc:"By time: the acceptance, the outcome, and the newest 200 of what else happened."`
+	// Events is how many events there are in all: more than the timeline has when it is cut.
+	Events int `json:"events" doc:"How many events there are in all: more than the timeline has when it is cut."`
 }
 
 // Posted is a transfer as it stands in the journal. Balances are those after it; unguarded accounts have none.
@@ -60,7 +63,12 @@ type Event struct {
 	At     time.Time `json:"at"`
 	Event  string    `json:"event"`
 	Detail string    `json:"detail,omitempty"`
+	// Outcome says that this event is the request's outcome. There may be later ones.
+	Outcome bool `json:"outcome,omitempty" db:"-" doc:"This event is the outcome. There may be later ones."`
 }
+
+// timelineMax is how many events a timeline has beside the acceptance and the outcome: a producer may ask a thousand times under one key.
+const timelineMax = 200
 
 const findRecordSQL = `
 SELECT r.id, r.book, r.producer, r.payload, r.occurred_at, r.business_date::text, r.accepted_at,
@@ -72,16 +80,25 @@ LEFT JOIN pending p ON p.book = r.book AND p.request_id = r.id
 LEFT JOIN outcomes o ON o.book = r.book AND o.request_id = r.id
 WHERE r.kind = $1 AND r.key = $2`
 
-// timelineSQL orders what happened by when: conflicts are others' requests that were refused for this one.
+// timelineSQL finds the newest of what happened, the newest first: conflicts are others' requests that were refused for this one.
 const timelineSQL = `
-SELECT at, event, detail
-FROM attempts
-WHERE book = $1 AND request_id = $2
+(SELECT at, event, detail
+ FROM attempts
+ WHERE book = $1 AND request_id = $2
+ ORDER BY at DESC
+ LIMIT $3)
 UNION ALL
-SELECT at, 'conflict', fields::text
-FROM conflicts
-WHERE book = $1 AND request_id = $2
-ORDER BY 1`
+(SELECT at, 'conflict', fields::text
+ FROM conflicts
+ WHERE book = $1 AND request_id = $2
+ ORDER BY at DESC
+ LIMIT $3)
+ORDER BY 1 DESC
+LIMIT $3`
+
+const countEventsSQL = `
+SELECT (SELECT count(*) FROM attempts WHERE book = $1 AND request_id = $2)
+     + (SELECT count(*) FROM conflicts WHERE book = $1 AND request_id = $2)`
 
 const recordTransfersSQL = `
 SELECT t.seq, d.name, c.name, t.amount_fen, t.debit_balance_fen, t.credit_balance_fen, t.business_date::text, t.posted_at
@@ -93,7 +110,7 @@ ORDER BY t.seq
 LIMIT 1000`
 
 // Record finds a request by its kind and key. It returns ErrNotFound when it was never accepted. At most 1,000 of its transfers
-// are listed: a part of a sweep has thousands.
+// are listed: a part of a sweep has thousands. The timeline has its acceptance, its outcome, and the newest 200 of what else happened.
 func (r *Reader) Record(ctx context.Context, kind tasks.Kind, key string) (Record, error) {
 	record := Record{Kind: kind, Key: key, Transfers: []Posted{}}
 	var o tasks.Outcome
@@ -106,23 +123,45 @@ func (r *Reader) Record(ctx context.Context, kind tasks.Kind, key string) (Recor
 	case err != nil:
 		return Record{}, fmt.Errorf("find %s %q: %w", kind, key, err)
 	}
-	record.Timeline = []Event{{At: record.AcceptedAt, Event: "accepted", Detail: "by " + record.Producer}}
-	events, err := queryRows(ctx, r.pool, pgx.RowToStructByPos[Event], timelineSQL, record.Book, record.ID)
-	if err != nil {
+	if o.Result != "" {
+		record.Outcome = &o
+	}
+	if err := r.readTimeline(ctx, &record); err != nil {
 		return Record{}, fmt.Errorf("read the timeline of %s %q: %w", kind, key, err)
 	}
-	record.Timeline = append(record.Timeline, events...)
-	if o.Result == "" {
+	if record.Outcome == nil {
 		return record, nil
 	}
-	record.Outcome = &o
-	record.Timeline = append(record.Timeline, Event{At: o.DecidedAt, Event: string(o.Result), Detail: describe(o)})
 	record.Transfers, err = queryRows(ctx, r.pool, scanPosted, recordTransfersSQL, record.Book, o.FirstTransfer,
 		o.FirstTransfer+int64(o.Transfers))
 	if err != nil {
 		return Record{}, fmt.Errorf("read the transfers of %s %q: %w", kind, key, err)
 	}
 	return record, nil
+}
+
+// readTimeline puts together what happened to a request, by time. The outcome is not always the last: conflicts may follow.
+func (r *Reader) readTimeline(ctx context.Context, record *Record) error {
+	events, err := queryRows(ctx, r.pool, pgx.RowToStructByPos[Event], timelineSQL, record.Book, record.ID, timelineMax)
+	if err != nil {
+		return err
+	}
+	record.Events = len(events)
+	if len(events) == timelineMax {
+		if err := r.pool.QueryRow(ctx, countEventsSQL, record.Book, record.ID).Scan(&record.Events); err != nil {
+			return err
+		}
+	}
+	slices.Reverse(events)
+	if o := record.Outcome; o != nil {
+		record.Events++
+		events = append(events, Event{At: o.DecidedAt, Event: string(o.Result), Detail: describe(*o), Outcome: true})
+		slices.SortStableFunc(events, func(a, b Event) int { return a.At.Compare(b.At) })
+	}
+	record.Events++
+	accepted := Event{At: record.AcceptedAt, Event: "accepted", Detail: "by " + record.Producer}
+	record.Timeline = slices.Insert(events, 0, accepted)
+	return nil
 }
 
 func describe(o tasks.Outcome) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -223,4 +224,47 @@ func TestNothingIsWrittenAfterTheCallerGaveUp(t *testing.T) {
 	b.Expect(t, ledger.UserCash("u1"), "10.00")
 	ledgertest.Applied(t, b.Apply(t, receipts...)...)
 	b.Expect(t, ledger.UserCash("u1"), "30.00")
+}
+
+// A producer may ask under one key for ever; the answer stays small and says how much there is. The outcome stands where it came.
+func TestTimelineIsByTimeAndKeepsTheNewestBesideAcceptanceAndOutcome(t *testing.T) {
+	t.Parallel()
+	b := ledgertest.Open(t)
+	receipt := b.Accept(t, ledgertest.Reward("w1", "u1", "1.00"))[0]
+	conflict := func(amount string) {
+		t.Helper()
+		if _, err := b.Client.Enqueue(t.Context(), ledgertest.Reward("w1", "u1", amount)); err == nil {
+			t.Fatal("another amount was accepted under the same key")
+		}
+	}
+	read := func() ledger.Record {
+		t.Helper()
+		record, err := b.Reader.Record(t.Context(), tasks.RewardGrant, "w1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return record
+	}
+	conflict("2.00")
+	ledgertest.Applied(t, b.Apply(t, receipt)...)
+	conflict("3.00")
+	record := read()
+	var events []string
+	for _, event := range record.Timeline {
+		events = append(events, event.Event)
+		if event.Outcome != (event.Event == "applied") {
+			t.Errorf("%+v: is it the outcome?", event)
+		}
+	}
+	if got := strings.Join(events, " "); got != "accepted conflict applied conflict" || record.Events != 4 {
+		t.Errorf("timeline is %s of %d", got, record.Events)
+	}
+	if _, err := b.DB.Owner.Exec(t.Context(), `INSERT INTO conflicts (book, request_id, producer, fields)
+		SELECT $1, $2, 'test', '[]' FROM generate_series(1, 300)`, receipt.Book, receipt.ID); err != nil {
+		t.Fatal(err)
+	}
+	record = read()
+	if len(record.Timeline) != 202 || record.Events != 304 || record.Timeline[0].Event != "accepted" || !record.Timeline[1].Outcome {
+		t.Errorf("%d of %d events, first %+v", len(record.Timeline), record.Events, record.Timeline[:2])
+	}
 }

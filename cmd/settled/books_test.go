@@ -91,6 +91,13 @@ transfers
 	if record.State != "applied" || record.Outcome == nil || len(record.Transfers) != 2 || len(record.Timeline) != 2 {
 		t.Errorf("by JSON: %+v", record)
 	}
+	if _, err := books.Client.Enqueue(t.Context(), ledgertest.Recharge("rc1", "u1", "7.00")); err == nil {
+		t.Fatal("another amount was accepted under the same key")
+	}
+	after := masked(c.run(t, "show", "recharge:confirm", "rc1").stdout)
+	if !strings.Contains(after, "applied   1 transfer\n  TIME  SINCE  conflict") {
+		t.Errorf("after a conflict:\n%s", after)
+	}
 	c.run(t, "show", "refund:apply", "r2").expect(t, exitNo, `refund:apply "r2": not found`)
 	c.run(t, "show", "refund:apply", "r\x00").expect(t, exitNo, "not found")
 }

@@ -98,7 +98,7 @@ func printTimeline(w io.Writer, record ledger.Record) {
 		if i > 0 {
 			since = after(event.At.Sub(record.AcceptedAt))
 		}
-		if o := record.Outcome; o != nil && i == len(record.Timeline)-1 && o.Transfers > 0 {
+		if o := record.Outcome; o != nil && event.Outcome && o.Transfers > 0 {
 			detail = plural(o.Transfers, "transfer")
 			if event.Detail != "" {
 				detail += "; " + oneLine(event.Detail)
@@ -106,6 +106,9 @@ func printTimeline(w io.Writer, record ledger.Record) {
 		}
 		line := fmt.Sprintf("  %s  %-9s  %-8s  %s", local(event.At), since, event.Event, detail)
 		fmt.Fprintln(w, trimRight(line))
+	}
+	if record.Events > len(record.Timeline) {
+		fmt.Fprintf(w, "  … %d in all; those after the acceptance are the newest\n", record.Events)
 	}
 }
 
