@@ -257,3 +257,13 @@ func TestDescriptionSaysWhatIsCutAndHowMuchThereIs(t *testing.T) {
 		}
 	}
 }
+
+func TestDescriptionSaysWhatAttemptsCount(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	for _, schema := range []string{"Outcome", "Outstanding"} {
+		if got := d.described(t, schema, "attempts"); !strings.HasPrefix(got, "Starts that were counted before they began") {
+			t.Errorf("%s: attempts are described as %q", schema, got)
+		}
+	}
+}

@@ -15,7 +15,7 @@ type DeadLetter struct {
 	Kind       tasks.Kind `json:"kind"`
 	Key        string     `json:"key"`
 	AcceptedAt time.Time  `json:"accepted_at"`
-	Attempts   int        `json:"attempts"`
+	Attempts   int        `json:"attempts"` // starts that were counted before they began, as in an outcome
 	LastError  string     `json:"last_error"`
 }
 

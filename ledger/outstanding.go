@@ -45,7 +45,7 @@ type Outstanding struct {
 	State      string     `json:"state"`
 	WaitsFor   string     `json:"waits_for,omitempty"`
 	LastError  string     `json:"last_error,omitempty"`
-	Attempts   int        `json:"attempts"`
+	Attempts   int        `json:"attempts" doc:"Starts that were counted before they began: each of a refund:send, and of others those that a lost process or ring made suspect."`
 	AcceptedAt time.Time  `json:"accepted_at"`
 }
 

@@ -69,13 +69,15 @@ const (
 
 // Outcome is the stored answer to a request. It never changes.
 type Outcome struct {
-	Result        Result    `json:"result"`
-	Reason        Reason    `json:"reason,omitempty"` // why it was rejected
-	Detail        string    `json:"detail,omitempty"`
-	FirstTransfer int64     `json:"first_transfer"` // number in the book's journal
-	Transfers     int       `json:"transfers"`
-	Attempts      int       `json:"attempts"` // deliveries that failed before the one that decided
-	DecidedAt     time.Time `json:"decided_at"`
+	Result        Result `json:"result"`
+	Reason        Reason `json:"reason,omitempty"` // why it was rejected
+	Detail        string `json:"detail,omitempty"`
+	FirstTransfer int64  `json:"first_transfer"` // number in the book's journal
+	Transfers     int    `json:"transfers"`
+	// Attempts are the starts that were counted before they began, the one that decided included: each of a refund:send, and of others
+	// those that a lost process or ring made suspect. Most requests have none.
+	Attempts  int       `json:"attempts" doc:"Starts that were counted before they began, the one that decided included: each of a refund:send, and of others those that a lost process or ring made suspect. Most requests have none."`
+	DecidedAt time.Time `json:"decided_at"`
 }
 
 // Reason is the code of a rejection: a closed set, never renamed, only added to.

@@ -151,6 +151,24 @@ func TestChannelIsAskedBeforeARefundIsRepeated(t *testing.T) {
 	}
 }
 
+// Each start of a refund:send is counted, the one that decides too; a usual request has none.
+func TestOutcomeTellsTheStartsThatWereCounted(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	w := s.newWorker(t, withChannel(&scriptedChannel{refund: func(context.Context, string) (channel.RefundAnswer, error) {
+		return channel.RefundAnswer{State: channel.RefundSucceeded}, nil
+	}}))
+	usual := ringOf(s.accept(t, recharge("r1", "u1", 100)))
+	sent := ringOf(s.accept(t, &tasks.RefundOrder{Number: "rf0123456789", RefundID: "f1", OrderID: "o1", UserID: "u1",
+		Channel: tasks.SourceWeChat, Captured: fen(500), Amount: fen(500), OccurredAt: noon}))
+	for want, ring := range []tasks.Ring{usual, sent} {
+		answers, err := w.observer.handler.applyRing(t.Context(), &delivery{ring: ring})
+		if err != nil || answers[0].Fate != ledger.Decided || answers[0].Outcome.Attempts != want {
+			t.Errorf("%s: %+v, %v; want it decided with %d attempts", ring.Kind, answers, err, want)
+		}
+	}
+}
+
 func TestRefundOfAChannelThatIsNotHereWaits(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

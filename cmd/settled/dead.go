@@ -23,6 +23,7 @@ func (deadCommand) Help() string {
     accepted                 request          attempts  last error
     2026-01-02 12:00:00.480  refund:apply r9         0  waited too long for payment:capture/o9
 
+Attempts are the starts that were counted: each of a refund:send, and of others those that a lost process or ring made suspect.
 By --json: [{"kind", "key", "accepted_at", "attempts", "last_error"}].`
 }
 
