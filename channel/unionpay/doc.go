@@ -28,6 +28,11 @@
 //
 // The respCode of a refund reads as the origRespCode of a query below. One that is not certain is told as processing: a query will show.
 //
+// Answers are signed by the same key, in the same way, and name the same fields, but mean something else: the respCode of a query's answer
+// says that the query worked, and that of a refund's answer that the refund was taken, or that a repeat of it was not. A notice has no
+// origRespCode and no origRespMsg; that of a transaction which has ended has traceNo and traceTime, and of one that succeeded also
+// settleAmt and settleDate. What differs is malformed (U8).
+//
 // A6 is "succeeded with defects": money has moved, and a system on the way did not confirm. It is taken for paid, because the payer has
 // paid: to drop it would lose the money. UnionPay advises to query a payment before it is believed, after 00 as after A6. This package
 // does not: a signed notice of success has no other outcome, and a payment that a later bill does not show is a matter of reconciliation.
@@ -70,6 +75,7 @@
 //   - U6 The same end of a refund reads the same in a notice and in every query (C4 of package channel): the reason of a failure is made
 //     of the code alone, and no end has a time.
 //   - U7 No key is printed by any verb of fmt, and no error quotes a key, a body or a certificate.
+//   - U8 No answer to a query or to a request is read as a notice of an end.
 //
 // # Failures
 //

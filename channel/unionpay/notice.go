@@ -3,6 +3,7 @@ package unionpay
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/settled-dev/settled/channel"
@@ -36,6 +37,7 @@ func (c *Channel) ReadNotice(_ http.Header, body []byte, now time.Time) (channel
 		return channel.Notice{}, fmt.Errorf("verify notice: %w", err)
 	}
 	r := &reading{fields: message}
+	r.noQuery()
 	notice := channel.Notice{Channel: tasks.SourceUnionPay, Event: channel.EventOther, MerchantID: r.id("merId"),
 		OccurredAt: r.time("txnTime")}
 	switch code := r.id("respCode"); r.id("txnType") {
@@ -55,8 +57,34 @@ func (c *Channel) ReadNotice(_ http.Header, body []byte, now time.Time) (channel
 	return notice, nil
 }
 
+// noQuery refuses the answer to a query, whose respCode is not the transaction's but the query's (U8).
+func (r *reading) noQuery() {
+	for _, name := range []string{"origRespCode", "origRespMsg"} {
+		if r.fields.get(name) != "" {
+			r.refuse(name, "is there: an answer, and no notice")
+		}
+	}
+}
+
+// The marks of a notice, which an answer to a request does not have (U8): under which number and when UnionPay has sent the transaction
+// to the bank, and what it clears, once there is something to clear.
+var (
+	marksOfAnEnd    = []string{"traceNo", "traceTime"}
+	marksOfASuccess = []string{"settleAmt", "settleDate", "traceNo", "traceTime"}
+)
+
+// marked requires marks, each of up to 14 digits: no documented one is longer.
+func (r *reading) marked(marks []string) {
+	for _, name := range marks {
+		if mark := r.fields.get(name); mark == "" || len(mark) > 14 || strings.Trim(mark, "0123456789") != "" {
+			r.refuse(name, "is missing or not of digits: an answer, and no notice")
+		}
+	}
+}
+
 // payment completes the notice of a payment.
 func (r *reading) payment(notice *channel.Notice) {
+	r.marked(marksOfASuccess)
 	notice.Event = channel.EventPaid
 	notice.OutTradeNo, notice.ChannelTxnID = r.id("orderId"), r.id("queryId")
 	notice.Amount = r.fen("txnAmt")
@@ -75,4 +103,10 @@ func (r *reading) refund(notice *channel.Notice) {
 		r.refuse("currencyCode", "is not "+yuan)
 	}
 	notice.Refund, _ = refundAnswer(r.fields.get("respCode"))
+	switch notice.Refund.State {
+	case channel.RefundSucceeded:
+		r.marked(marksOfASuccess)
+	case channel.RefundFailed:
+		r.marked(marksOfAnEnd)
+	}
 }

@@ -80,6 +80,48 @@ func TestRefundNoticesSayHowTheRefundEnded(t *testing.T) {
 	}
 }
 
+// An answer is signed by the same key, and anybody who has seen one can send it to where notices are taken. It is about something else: its
+// respCode says whether a query worked, or whether a refund was taken.
+func TestAnswersAreNoNotices(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	c := p.load(t, nil)
+	for name, answer := range map[string]map[string]string{
+		"a query of a refund that failed":       queried("63"),
+		"a query of a refund under way":         queried("05"),
+		"a query of a refund that succeeded":    queried("00"),
+		"a refund that was taken":               accepted("00"),
+		"a refund that may have been taken":     with(accepted("A6"), "currencyCode", "156"),
+		"a refund whose repeat is refused":      accepted("45"),
+		"a query of a payment that failed":      with(payment(), "origRespCode", "63"),
+		"a query of a payment that succeeded":   with(with(payment(), "origRespCode", "00"), "origRespMsg", "成功[0000000]"),
+		"a query with no code but its words":    with(payment(), "origRespMsg", "成功[0000000]"),
+		"a query of another transaction":        with(with(payment(), "txnType", "79"), "origRespCode", "00"),
+		"a query of a refund, with every field": with(refunded("00"), "origRespCode", "63"),
+	} {
+		refused(t, c, name, p.notice(t, answer), channel.ErrMalformed)
+	}
+}
+
+// What no answer to a request has: when and under which number the transaction went to the bank and, once it succeeded, what is cleared.
+func TestNoticesOfAnEndHaveItsMarks(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	c := p.load(t, nil)
+	for _, mark := range []string{"settleAmt", "settleDate", "traceNo", "traceTime"} {
+		for _, value := range []string{"", "-1", "x", "1 ", "１", strings.Repeat("1", 15)} {
+			for name, content := range map[string]map[string]string{"payment": payment(), "refund": refunded("00"),
+				"payment with defects": with(payment(), "respCode", "A6"), "void": with(refunded("00"), "txnType", "31")} {
+				refused(t, c, name+" with "+mark+" "+strconv.Quote(value), p.notice(t, with(content, mark, value)), channel.ErrMalformed)
+			}
+			if strings.HasPrefix(mark, "trace") {
+				refused(t, c, "failed refund with "+mark+" "+strconv.Quote(value), p.notice(t, with(refunded("63"), mark, value)),
+					channel.ErrMalformed)
+			}
+		}
+	}
+}
+
 func TestEventsThatMoveNothingAreReadAsOthers(t *testing.T) {
 	t.Parallel()
 	p := thePlatform()

@@ -181,5 +181,10 @@ func refunded(code string) map[string]string {
 	maps.Copy(content, map[string]string{"txnType": "04", "txnSubType": "00", "orderId": "rf0123456789abcdef0123456789abcd",
 		"queryId": "052603021959303028400", "origQryId": "952603011959303028398", "txnAmt": "3000", "settleAmt": "3000",
 		"respCode": code, "respMsg": "words[" + code + "]"})
+	if code != "00" && code != "A6" { // nothing will be cleared
+		for _, name := range []string{"exchangeRate", "settleAmt", "settleCurrencyCode", "settleDate"} {
+			delete(content, name)
+		}
+	}
 	return content
 }

@@ -35,6 +35,11 @@ func (c *Channel) Notice(notice channel.Notice, _ time.Time) (simulate.Message, 
 		m["respCode"] = respCode(notice.Refund.State, notice.Refund.Reason)
 		m["respMsg"] = messages[m["respCode"]]
 		maps.Copy(m, settlement(notice.Amount, notice.OccurredAt))
+		if notice.Refund.State == channel.RefundFailed { // nothing is cleared
+			for _, name := range []string{"settleAmt", "settleCurrencyCode", "settleDate"} {
+				delete(m, name)
+			}
+		}
 	case notice.Event == channel.EventOther:
 		m["txnType"], m["txnSubType"], m["bizType"] = "79", "00", "000301"
 		m["orderId"] = queryID(m["txnTime"])
