@@ -32,6 +32,9 @@
 //	refundAmt, state P or R         channel.EventRefund, processing
 //	anything else                   malformed: money may have moved that nobody would look at
 //
+// An answer is signed by the same key, and its content may have the same fields: a notice's envelope has no returnCode, respCode, errCode
+// or respMsg.
+//
 // A refund's notice names the refund by our number and the bank's, and not its payment: OutTradeNo and ChannelTxnID are empty.
 //
 // Notices carry no time of their signature. What they tell may be 15 days old and 10 minutes ahead, by endDate and endTime or else by
@@ -66,6 +69,7 @@
 //   - E7 The same end of a refund reads the same in a notice and in every answer (C4 of package channel): it has no time, since the bank
 //     does not promise endDate and endTime in each, and a failure has the state as its reason, since only some answers have words.
 //   - E8 No key and no secret is printed by any verb of fmt, and no error quotes a key, a body or a content.
+//   - E9 No answer is read as a notice: whether what it is about was done, its envelope says and not its content.
 //
 // # Failures
 //

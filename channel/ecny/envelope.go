@@ -94,6 +94,16 @@ func (e envelope) checkFields() error {
 	return nil
 }
 
+// isAnswer says whether the envelope has what only that of an answer has (E9).
+func (e envelope) isAnswer() bool {
+	for _, name := range []string{fieldReturnCode, fieldRespCode, fieldErrCode, fieldRespMsg} {
+		if _, found := e[name]; found {
+			return true
+		}
+	}
+	return false
+}
+
 // signedText is what a signature is over: name=value of all fields but the signature's, sorted by name, joined by &.
 func (e envelope) signedText() []byte {
 	var text []byte

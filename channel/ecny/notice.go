@@ -37,6 +37,9 @@ func (c *Channel) ReadNotice(_ http.Header, body []byte, now time.Time) (channel
 	if err := message.verify(c.bankKeys); err != nil {
 		return channel.Notice{}, fmt.Errorf("verify notice: %w", err)
 	}
+	if message.isAnswer() {
+		return channel.Notice{}, fmt.Errorf("%w: body is of an answer", channel.ErrMalformed)
+	}
 	content, err := strictjson.Parse([]byte(message[fieldContent]))
 	if err != nil {
 		return channel.Notice{}, fmt.Errorf("%w: %s %w", channel.ErrMalformed, fieldContent, err)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"strings"
 	"testing"
@@ -64,6 +65,28 @@ func TestTimeOfTheOrderStandsInForThatOfItsEnd(t *testing.T) {
 			if want := paidAt.Add(-90 * time.Second); err != nil || !got.OccurredAt.Equal(want) {
 				t.Errorf("%s %v: %v, %v, want %v", name, value, got.OccurredAt, err, want)
 			}
+		}
+	}
+}
+
+// An answer is signed by the same key; whether it was done says its envelope, and its content may be that of a payment.
+func TestAnswersAreNoNotices(t *testing.T) {
+	t.Parallel()
+	b := theBank()
+	c := b.load(t, nil)
+	for kind, content := range map[string]map[string]any{"payment": payment(), "payment that says so": with(payment(), "tradeState", "S"),
+		"refund": refunded(), "payment under way": with(payment(), "tradeState", "P")} {
+		for name, outer := range map[string]map[string]string{
+			"a refusal":    {"returnCode": "SUCCESS", "respCode": "FAIL", "errCode": "NOT_ENOUGH", "respMsg": "余额不足"},
+			"a success":    {"returnCode": "SUCCESS", "respCode": "SUCCESS"},
+			"a returnCode": {"returnCode": "SUCCESS"},
+			"a respCode":   {"respCode": "SUCCESS"},
+			"an errCode":   {"errCode": ""},
+			"a respMsg":    {"respMsg": "OK"},
+		} {
+			fields := envelope(channeltest.Encode(t, content))
+			maps.Copy(fields, outer)
+			refused(t, c, kind+", "+name, channeltest.Form(sign(t, fields, b.current)), channel.ErrMalformed)
 		}
 	}
 }
