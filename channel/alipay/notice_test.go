@@ -176,6 +176,34 @@ func refused(t *testing.T, c *alipay.Channel, what string, body []byte, want err
 	}
 }
 
+// The payer's browser comes back with parameters that Alipay's key has signed, and he sees them: they name the order and its amount, as
+// soon as he is sent back. So do answers to queries.
+func TestWhatTheBrowserBringsBackIsNoNotice(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	c := p.load(t, nil)
+	returned := map[string]string{"charset": "UTF-8", "out_trade_no": paid().OutTradeNo, "method": "alipay.trade.page.pay.return",
+		"total_amount": "100.00", "trade_no": paid().ChannelTxnID, "auth_app_id": appID, "version": "1.0", "app_id": appID,
+		"sign_type": "RSA2", "seller_id": sellerID, "timestamp": "2026-03-02 19:59:45"}
+	refused(t, c, "as it comes", sign(t, p.newer, returned), channel.ErrMalformed)
+	marks := []string{"notify_time", "notify_type", "notify_id", "trade_status", "gmt_payment"}
+	for _, missing := range marks {
+		marked := maps.Clone(returned)
+		for _, mark := range marks {
+			if mark != missing {
+				marked[mark] = payment()[mark]
+			}
+		}
+		refused(t, c, "with all of a notice but "+missing, sign(t, p.newer, marked), channel.ErrMalformed)
+	}
+	for name, text := range map[string]string{"a query": node(t, queried), "a refund": node(t, done)} {
+		signed := text + "&sign_type=RSA2&sign=" + url.QueryEscape(signature(t, p.newer, text))
+		refused(t, c, "an answer to "+name, []byte(signed), channel.ErrMalformed)
+		inName := url.QueryEscape(text) + "=&sign_type=RSA2&sign=" + url.QueryEscape(signature(t, p.newer, text+"="))
+		refused(t, c, "an answer to "+name+" as a name", []byte(inName), channel.ErrMalformed)
+	}
+}
+
 func TestMessagesThatAreNotTheChannelsAreRefused(t *testing.T) {
 	t.Parallel()
 	p := thePlatform()

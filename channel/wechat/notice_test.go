@@ -138,6 +138,25 @@ func refused(t *testing.T, c *wechat.Channel, what string, header http.Header, b
 	}
 }
 
+// An answer is signed as a notice is, by the same keys. It has no event, and nothing that is encrypted for us.
+func TestAnswersAreNoNotices(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	c := p.load(t, nil)
+	for name, answer := range map[string]string{
+		"a query of a payment":               string(channeltest.Encode(t, payment())),
+		"a query of a refund that failed":    said(t, "ABNORMAL", nil),
+		"a query of a refund that succeeded": said(t, "SUCCESS", nil),
+		"an answer that names an event":      said(t, "SUCCESS", func(m map[string]any) { m["event_type"] = "REFUND.SUCCESS" }),
+		"a refusal":                          `{"code":"NOT_ENOUGH","message":"余额不足"}`,
+		"an answer with no body":             "",
+	} {
+		for _, serial := range []string{p.serial(), publicID} {
+			refused(t, c, name, p.sign(t, []byte(answer), noon, serial), []byte(answer), channel.ErrMalformed)
+		}
+	}
+}
+
 func TestMessagesThatAreNotTheChannelsAreRefused(t *testing.T) {
 	t.Parallel()
 	p := thePlatform()
