@@ -112,7 +112,7 @@ func (c *Channel) word(request map[string]string) (string, error) {
 	for name, value := range request {
 		message = append(message, field{name, value})
 	}
-	message, err := message.sort()
+	message, err := message.ended()
 	if err != nil {
 		return "", err
 	}

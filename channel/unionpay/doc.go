@@ -14,7 +14,7 @@
 //	answer: nothing encoded ──┘                                                    └─► our number, time, amount ─► answer
 //
 // Requests and answers differ in form: requests and notices are encoded as HTML forms, while answers are written as they are signed, with
-// raw CR, LF, + and /. There, a pair of braces or brackets keeps an & inside of it.
+// raw CR, LF, + and /. There, a pair of braces or brackets keeps an & inside of it, and must be complete.
 //
 // UnionPay sends no field that is empty. An empty one is signed as name= all the same, as UnionPay's own SDKs do with whatever they are
 // given; it reads as if it were not there.
@@ -67,6 +67,9 @@
 //   - U1 Nothing of a message is used before its signature was verified, and no certificate before its issuer, name and time were.
 //   - U2 A message whose fields differ in any byte from what was signed is refused, and a signed text belongs to one set of fields only: a
 //     name is there once, and no value holds what could be the next field.
+//     In a notice that is an & with a name and = behind it, where the name comes after the value's own, unless a pair of braces or brackets
+//     is around the whole value. A value that begins such a pair and leaves it open is refused if a later one could end it. Other braces,
+//     brackets and & mean nothing: they may be the second byte of a character in GBK, or a payer's words.
 //   - U3 An amount is read from digits alone, in fen. No float, no exponent, no sign.
 //   - U4 The same refund is asked for, and asked about, under the same orderId and txnTime for ever.
 //   - U5 A refund ends only by a verified answer to a query, or by a notice, which speak of that very number. A signature does not cover

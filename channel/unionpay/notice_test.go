@@ -214,7 +214,7 @@ func TestFieldsCannotBeAddedDroppedMergedOrSplit(t *testing.T) {
 	if _, err := c.ReadNotice(nil, channeltest.Form(split), noon); err != nil {
 		t.Errorf("the same in two fields: %v", err)
 	}
-	refused(t, c, "an open brace", p.notice(t, with(payment(), "reqReserved", "{a=1")), channel.ErrMalformed)
+	refused(t, c, "a bracket that respMsg ends", p.notice(t, with(payment(), "reqReserved", "[a=1")), channel.ErrMalformed)
 }
 
 func TestOtherVersionsAndMethodsOfSigningAreRefused(t *testing.T) {
