@@ -34,9 +34,12 @@
 // # Limits
 //
 // No API key is asked for: the signature proves the channel, and nothing is looked up before it is verified. A body of more than
-// BodyBytesMax, a slow one, and more than noticesMax notices at a time are turned away; who is still sending what fits in usualBytes is
-// not one of these. Channels wait 5 to 10 seconds for an answer: after answerWithin they are told to come again, while what is under way
-// may still be committed, which the next delivery finds.
+// BodyBytesMax, a slow one, and more than noticesMax notices at a time are turned away; who is still sending is not one of these. Only
+// largeMax bodies of more than usualBytes are held at once, read or half read: who sends such a body slowly keeps out other large ones,
+// which channels hardly ever send, and no usual notice. Bodies of notices under way and large ones hold up to noticesMax times usualBytes
+// and largeMax times BodyBytesMax: 40 MiB, and twice that while they grow. Who is still sending, or waits, holds what he has sent, up to
+// usualBytes. Channels wait 5 to 10 seconds for an answer: after answerWithin they are told to come again, while what is under way may
+// still be committed, which the next delivery finds.
 //
 // # Failures
 //

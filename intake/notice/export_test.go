@@ -1,4 +1,8 @@
 package notice
 
-// NoticesMax is for a test of those who would fill it.
-const NoticesMax = noticesMax
+// NoticesMax, LargeMax and UsualBytes are for tests of those who would fill them.
+const (
+	NoticesMax = noticesMax
+	LargeMax   = largeMax
+	UsualBytes = usualBytes
+)

@@ -24,11 +24,12 @@ const (
 	BodyBytesMax = 1<<20 + 1<<17
 	// answerWithin is below the shortest time that a channel waits: WeChat Pay's 5 s.
 	answerWithin = 4 * time.Second
-	// noticesMax is how many notices are under way at once, each with a body of up to BodyBytesMax. At some milliseconds a notice it
-	// is far more than channels send.
+	// noticesMax is how many notices are under way at once. At some milliseconds a notice it is far more than channels send.
 	noticesMax = 256
-	// usualBytes is what almost every notice fits in. So much is read before a notice is counted as under way: who sends slowly keeps
-	// nobody out, and holds no more memory than what he has sent.
+	// largeMax is how many of them have more than usualBytes, or are still being read beyond that: their bodies have some 36 MiB at most.
+	largeMax = 32
+	// usualBytes is what almost every notice fits in. All of a body is read before a notice is counted as under way: who sends slowly
+	// keeps nobody out, and holds no more memory than what he has sent.
 	usualBytes = 16 << 10
 )
 
@@ -59,7 +60,8 @@ type Config struct {
 type Handler struct {
 	config  Config
 	metrics *metrics
-	slots   chan struct{}
+	slots   chan struct{} // one for each notice under way
+	large   chan struct{} // one for each large body, from before its rest is read until its notice has been taken
 }
 
 // NewHandler makes a handler. It asks nothing until it is asked.
@@ -70,7 +72,8 @@ func NewHandler(config Config) *Handler {
 	if config.Clock == nil {
 		config.Clock = clock.System
 	}
-	return &Handler{config: config, metrics: newMetrics(config.Registerer), slots: make(chan struct{}, noticesMax)}
+	return &Handler{config: config, metrics: newMetrics(config.Registerer), slots: make(chan struct{}, noticesMax),
+		large: make(chan struct{}, largeMax)}
 }
 
 // ServeHTTP implements http.Handler; the pattern must have a wildcard {channel}.
@@ -116,7 +119,7 @@ func refuseChannel(w http.ResponseWriter) {
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, source tasks.Source, port channel.Port) (result, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), answerWithin)
 	defer cancel()
-	body, err := h.enter(ctx, w, r)
+	body, leave, err := h.enter(ctx, w, r)
 	if err != nil {
 		return resultOf(err), err
 	}
@@ -126,7 +129,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, source tasks.So
 	}
 	done := make(chan taken, 1)
 	go func() {
-		defer func() { <-h.slots }()
+		defer leave()
 		became, problem := h.take(ctx, source, port, r.Header, body)
 		done <- taken{became, problem}
 	}()
@@ -138,29 +141,52 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, source tasks.So
 	}
 }
 
-// enter reads the raw bytes, as they were signed, and takes a slot, which the caller gives back. A sender who is slower than the channel
-// would wait is cut off: the deadline stays, so that the server does not wait for the rest either before it answers.
-func (h *Handler) enter(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// enter reads the raw bytes, as they were signed, and takes a slot, which leave gives back. A sender who is slower than the channel would
+// wait is cut off: the deadline stays, so that the server does not wait for the rest either before it answers.
+func (h *Handler) enter(ctx context.Context, w http.ResponseWriter, r *http.Request) (_ []byte, leave func(), _ error) {
 	connection := http.NewResponseController(w)
 	// A server's connection knows the system's time only. One that knows no deadlines has its own.
 	_ = connection.SetReadDeadline(clock.System.Now().Add(answerWithin))
-	raw := http.MaxBytesReader(w, r.Body, BodyBytesMax)
-	body, err := io.ReadAll(io.LimitReader(raw, usualBytes))
+	body, forget, err := h.read(ctx, http.MaxBytesReader(w, r.Body, BodyBytesMax))
 	if err != nil {
-		return nil, fmt.Errorf("%w: body: %w", channel.ErrMalformed, err)
+		return nil, nil, err
 	}
-	select {
-	case h.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for other notices: %w", context.Cause(ctx))
+	_ = connection.SetReadDeadline(time.Time{}) // an expired one would end ctx
+	if err := wait(ctx, h.slots); err != nil {
+		forget()
+		return nil, nil, err
+	}
+	return body, func() { forget(); <-h.slots }, nil
+}
+
+// read reads a body. Who sends more than a usual notice waits for a place among such bodies, which forget gives back.
+func (h *Handler) read(ctx context.Context, raw io.Reader) (body []byte, forget func(), err error) {
+	body, err = io.ReadAll(io.LimitReader(raw, usualBytes+1))
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: body: %w", channel.ErrMalformed, err)
+	}
+	if len(body) <= usualBytes {
+		return body, func() {}, nil
+	}
+	if err := wait(ctx, h.large); err != nil {
+		return nil, nil, err
 	}
 	rest, err := io.ReadAll(raw)
 	if err != nil {
-		<-h.slots
-		return nil, fmt.Errorf("%w: body: %w", channel.ErrMalformed, err)
+		<-h.large
+		return nil, nil, fmt.Errorf("%w: body: %w", channel.ErrMalformed, err)
 	}
-	_ = connection.SetReadDeadline(time.Time{}) // an expired one would end ctx
-	return append(body, rest...), nil
+	return append(body, rest...), func() { <-h.large }, nil
+}
+
+// wait takes a place as soon as there is one.
+func wait(ctx context.Context, places chan<- struct{}) error {
+	select {
+	case places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for other notices: %w", context.Cause(ctx))
+	}
 }
 
 // take verifies a notice and accepts what it says. It never panics.

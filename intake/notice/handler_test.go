@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -102,6 +103,66 @@ func TestSlowSendersKeepNoNoticeOut(t *testing.T) {
 	close(sender.cut)
 	sending.Wait()
 	d.expectCounted(t, map[string]int{"confirmed": 1, "malformed": notice.NoticesMax})
+	d.expect(t, map[ledger.AccountName]string{cash: "100.00"})
+}
+
+// stalled is a body that is larger than a usual notice, and of which the rest does not come until it is cut off.
+type stalled struct {
+	sent        io.Reader
+	begun       chan<- struct{} // takes one for each reader that waits for the rest
+	cut         <-chan struct{}
+	now, atMost *atomic.Int64
+}
+
+// Read implements io.Reader.
+func (s *stalled) Read(p []byte) (int, error) {
+	if n, err := s.sent.Read(p); err == nil {
+		return n, nil
+	}
+	defer s.now.Add(-1)
+	for reading := s.now.Add(1); ; {
+		if most := s.atMost.Load(); reading <= most || s.atMost.CompareAndSwap(most, reading) {
+			break
+		}
+	}
+	s.begun <- struct{}{}
+	<-s.cut
+	return 0, os.ErrDeadlineExceeded
+}
+
+// Anybody can send as much as makes a body a large one, and then nothing.
+func TestSlowSendersOfLargeBodiesKeepNoUsualNoticeOut(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	order := d.order(t, "rc1", "u1")
+	begun, cut := make(chan struct{}, 2*notice.NoticesMax), make(chan struct{})
+	var now, atMost atomic.Int64
+	var sending sync.WaitGroup
+	for range 2 * notice.NoticesMax {
+		sender := &stalled{sent: strings.NewReader(strings.Repeat(" ", notice.UsualBytes+1)), begun: begun, cut: cut, now: &now, atMost: &atMost}
+		sending.Go(func() {
+			if answer := d.send(t.Context(), "wechat", nil, sender); answer.Code != http.StatusServiceUnavailable {
+				t.Errorf("a large body that never came: answered %d", answer.Code)
+			}
+		})
+	}
+	for range notice.LargeMax {
+		<-begun
+	}
+	d.done(t, paid(order, "t1"))
+	close(cut)
+	sending.Wait()
+	if atMost.Load() != notice.LargeMax {
+		t.Errorf("%d large bodies are read at once, want %d", atMost.Load(), notice.LargeMax)
+	}
+	counted := d.counted(t)
+	if counted["confirmed"] != 1 || counted["malformed"]+counted["unavailable"] != 2*notice.NoticesMax {
+		t.Errorf("counted %v", counted)
+	}
+	large := io.MultiReader(body(t, words{Notice: paid(order, "t1")}), strings.NewReader(strings.Repeat(" ", notice.UsualBytes)))
+	if answer := d.send(t.Context(), "wechat", nil, large); answer.Code != http.StatusOK {
+		t.Errorf("a large notice afterwards: answered %d", answer.Code)
+	}
 	d.expect(t, map[ledger.AccountName]string{cash: "100.00"})
 }
 
