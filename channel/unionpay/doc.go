@@ -40,7 +40,8 @@
 // A void undoes a payment of the same day as a whole; we never ask for one. It is told as a refund because it is one: under a number that
 // is not ours, so that a person will look, and never as something that concerns no money.
 //
-// The only time in a notice is txnTime, when the merchant sent the order: OccurredAt is that.
+// A payment's OccurredAt is traceTime, when UnionPay passed it on to the bank: txnTime, when the merchant sent the order, is earlier, by as
+// long as the payer took. Of everything else OccurredAt is txnTime.
 //
 // # Refunds
 //

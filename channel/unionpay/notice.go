@@ -86,6 +86,7 @@ func (r *reading) marked(marks []string) {
 func (r *reading) payment(notice *channel.Notice) {
 	r.marked(marksOfASuccess)
 	notice.Event = channel.EventPaid
+	notice.OccurredAt = r.passedOnAt(notice.OccurredAt)
 	notice.OutTradeNo, notice.ChannelTxnID = r.id("orderId"), r.id("queryId")
 	notice.Amount = r.fen("txnAmt")
 	if r.fields.get("currencyCode") != yuan {

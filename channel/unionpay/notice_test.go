@@ -35,6 +35,31 @@ func TestPaymentIsReadFromTheNoticeThatSaysSo(t *testing.T) {
 	}
 }
 
+func TestPaymentIsMadeWhenItWasPassedOnAndNotWhenItWasOrdered(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	c := p.load(t, nil)
+	for _, times := range []struct{ ordered, passedOn, want string }{
+		{"20260302195930", "0302195930", "2026-03-02T19:59:30+08:00"},
+		{"20260302195930", "0302211500", "2026-03-02T21:15:00+08:00"}, // the payer took his time
+		{"20261231235930", "0101000010", "2027-01-01T00:00:10+08:00"},
+		{"20270101000003", "1231235958", "2026-12-31T23:59:58+08:00"}, // clocks differ
+		{"20280228235959", "0229000101", "2028-02-29T00:01:01+08:00"},
+	} {
+		content := with(with(payment(), "txnTime", times.ordered), "traceTime", times.passedOn)
+		got, err := c.ReadNotice(nil, p.notice(t, content), noon)
+		want, wrong := time.Parse(time.RFC3339, times.want)
+		if err != nil || wrong != nil || !got.OccurredAt.Equal(want) {
+			t.Errorf("ordered %s and passed on %s it is paid at %s (%v), want %s", times.ordered, times.passedOn, got.OccurredAt, err, times.want)
+		}
+	}
+	for _, passedOn := range []string{"0229000101", "030219593", "03021959300", "1302195930"} { // 2026 and its neighbours have no such day
+		if got, err := c.ReadNotice(nil, p.notice(t, with(payment(), "traceTime", passedOn)), noon); !errors.Is(err, channel.ErrMalformed) {
+			t.Errorf("passed on %s: %+v, %v", passedOn, got, err)
+		}
+	}
+}
+
 func TestPaymentThatDidNotSucceedMovesNothing(t *testing.T) {
 	t.Parallel()
 	p := thePlatform()

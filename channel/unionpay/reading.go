@@ -65,6 +65,23 @@ func (r *reading) time(name string) time.Time {
 	return at.UTC()
 }
 
+// passedOnAt is when UnionPay passed the payment on to the bank, which is when the payer paid: traceTime, MMDDhhmmss of Shanghai. It has
+// no year: the one that brings it nearest to when the merchant sent the order.
+func (r *reading) passedOnAt(orderedAt time.Time) time.Time {
+	var nearest time.Time
+	year := orderedAt.In(clock.Shanghai).Year()
+	for y := year - 1; y <= year+1; y++ {
+		at, err := time.ParseInLocation(timeLayout, strconv.Itoa(y)+r.fields.get("traceTime"), clock.Shanghai)
+		if err == nil && (nearest.IsZero() || at.Sub(orderedAt).Abs() < nearest.Sub(orderedAt).Abs()) {
+			nearest = at
+		}
+	}
+	if nearest.IsZero() || len(r.fields.get("traceTime")) != len("0102150405") {
+		r.refuse("traceTime", "is not a time of 10 digits")
+	}
+	return nearest.UTC()
+}
+
 func isAlphanumeric(text string) bool {
 	return strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == ""
 }

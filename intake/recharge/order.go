@@ -51,8 +51,8 @@ func (o *Order) stateAt(now time.Time) State {
 	}
 }
 
-// InTime says whether a payment that was made at a time was made while the order was open (O3). That another payment was faster is not
-// looked at.
+// InTime says whether a payment that was made at a time was made while the order was open (O3). Channels tell whole seconds: a payment in
+// the second in which the order was closed is in time. That another payment was faster is not looked at.
 func (o *Order) InTime(paidAt time.Time) bool {
 	return !paidAt.After(o.ExpiresAt) && (o.ClosedAt == nil || !paidAt.After(*o.ClosedAt))
 }

@@ -28,6 +28,7 @@ func (c *Channel) Notice(notice channel.Notice, _ time.Time) (simulate.Message, 
 		m["txnType"], m["txnSubType"] = "01", "01"
 		m["orderId"], m["queryId"] = notice.OutTradeNo, notice.ChannelTxnID
 		m["payCardType"] = "01"
+		m["txnTime"] = wireTime(notice.OccurredAt.Add(-payerTime))
 		maps.Copy(m, settlement(notice.Amount, notice.OccurredAt))
 	case notice.Event == channel.EventRefund && notice.Refund.State != channel.RefundProcessing:
 		m["txnType"], m["txnSubType"] = "04", "00"
@@ -55,6 +56,9 @@ func (c *Channel) Notice(notice channel.Notice, _ time.Time) (simulate.Message, 
 	}
 	return simulate.Message{Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, Body: []byte(form.Encode())}, nil
 }
+
+// payerTime is how long before the payment the merchant has sent its order.
+const payerTime = time.Minute
 
 // settlement is how much moves, and when it is cleared.
 func settlement(amount money.Amount, at time.Time) message {
