@@ -252,7 +252,7 @@ func TestDescriptionSaysWhatIsCutAndHowMuchThereIs(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	for field, says := range map[string]string{"timeline": "newest 200", "events": "in all", "transfers": "first 1,000"} {
-		if got := d.described(t, "Record", field); !strings.Contains(got, says) {
+		if got := d.described(t, "RequestRecord", field); !strings.Contains(got, says) {
 			t.Errorf("%s is described as %q, want %q in it", field, got, says)
 		}
 	}
