@@ -18,7 +18,10 @@ say() { printf '%-10s %s\n' "$1" "$2"; }
 field() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" | head -n 1; }
 
 # The key is shown once; what is stored is its hash.
-key=$(settled key create --producer "shop-$run" --by example --scope recharges:write,payments:write,refunds:write,read 2>/dev/null)
+key=$(settled key create --producer "shop-$run" --by example --scope recharges:write,payments:write,refunds:write,read 2>/dev/null) || {
+	echo "wallet.sh: no key. Is settled in PATH (make build), and DATABASE_URL that of settled dev?" >&2
+	exit 1
+}
 say key "of shop-$run, for recharges, payments, refunds and reading"
 
 # api METHOD PATH [BODY] asks the API, and fails on any answer from 400 upward with what it says.
