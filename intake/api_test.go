@@ -310,6 +310,15 @@ func TestAwayPostgresIsUnavailableAndNotARefusal(t *testing.T) {
 	d.do(t, http.MethodGet, "/v1/requests/recharge:confirm/rc1", nil).problem(t, http.StatusServiceUnavailable)
 	d.do(t, http.MethodGet, "/v1/users/u1/balances", nil).problem(t, http.StatusServiceUnavailable)
 	d.as(unseen).post(t, tasks.RechargeConfirm, recharge("rc1", "u1", "1.00")).problem(t, http.StatusServiceUnavailable)
+	lines, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.url+bulkRecharges, strings.NewReader(recharge("rc1", "u1", "1.00")+"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines.Header.Set("Content-Type", "application/x-ndjson")
+	streamed := d.send(t, lines)
+	if streamed.problem(t, http.StatusServiceUnavailable); streamed.header.Get("Retry-After") == "" {
+		t.Error("a stream is not told when to come back")
+	}
 	if err := server.Restart(context.WithoutCancel(t.Context()), true); err != nil {
 		t.Fatal(err)
 	}

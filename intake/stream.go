@@ -32,6 +32,10 @@ var errDraining = errors.New("this process ends")
 // commits. What the client does not read is not written, and then nothing more is read either.
 func (b *bulk) acceptStream() {
 	r, w := humago.Unwrap(b.call)
+	if problem := b.refuseUnready(r.Context()); problem != nil {
+		writeProblem(b.call, problem)
+		return
+	}
 	_ = b.connection.EnableFullDuplex() // only HTTP/1 needs it
 	b.api.metrics.streams.Inc()
 	defer b.api.metrics.streams.Dec()
@@ -53,6 +57,16 @@ func (b *bulk) acceptStream() {
 		_ = b.connection.SetReadDeadline(clock.System.Now()) // who waits for a line waits no longer
 	}
 	reading.Wait()
+}
+
+// refuseUnready answers for PostgreSQL when it is away: once a stream has begun, its status has been told.
+func (b *bulk) refuseUnready(ctx context.Context) *Problem {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	if err := b.client.Ready(ctx); err != nil {
+		return b.problem(err, "nothing was done: ask again")
+	}
+	return nil
 }
 
 // readStream reads chunks until ctx ends, and gives each a deadline of its own.

@@ -126,6 +126,14 @@ func (c *Client) Close() {
 	c.ringer.Close()
 }
 
+// Ready returns an error while PostgreSQL does not answer, so that nothing could be accepted. It waits until ctx ends at most.
+func (c *Client) Ready(ctx context.Context) error {
+	if err := c.pool.Ping(ctx); err != nil {
+		return fmt.Errorf("look for PostgreSQL: %w", err)
+	}
+	return nil
+}
+
 // Books is the number of books of the ledger.
 func (c *Client) Books() int { return c.books }
 
