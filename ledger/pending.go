@@ -134,9 +134,10 @@ func (l *Ledger) Suspect(ctx context.Context, book int, ids []uuid.UUID) (map[uu
 	return starts, nil
 }
 
+// acquitSQL never takes the first start of a refund:send back: the next one must know that its channel may have been asked (W5).
 const acquitSQL = `
 UPDATE pending
-SET attempts = greatest(attempts - 1, 0)
+SET attempts = greatest(attempts - 1, CASE WHEN kind = 'refund:send' THEN 1 ELSE 0 END)
 WHERE book = $1 AND request_id = ANY($2)`
 
 // Acquit takes a start back that Suspect counted: the process has lived to see its end, so the requests are not to blame.
@@ -230,7 +231,7 @@ func (l *Ledger) BuryUnwoken(ctx context.Context, wait time.Duration, limit int)
 const requeueSQL = `
 WITH raised AS (
     UPDATE pending p
-    SET state = 'accepted', attempts = CASE WHEN p.kind = 'refund:send' THEN greatest(p.attempts, 1) ELSE 0 END, rings = 0, ring_at = clock_timestamp()
+    SET state = 'accepted', attempts = CASE WHEN p.kind = 'refund:send' THEN 1 ELSE 0 END, rings = 0, ring_at = clock_timestamp()
     FROM requests r
     WHERE r.kind = $1 AND r.key = $2 AND p.book = r.book AND p.request_id = r.id AND p.state = 'dead'
     RETURNING p.book, p.request_id

@@ -25,7 +25,8 @@
 //   - W7 A Redis that lost everything is noticed within the relay's interval, a second, or within the relay's longest pause, ten seconds,
 //     when it did not answer before; and every accepted request is rung again.
 //   - W8 A refund that its channel refuses in verified answers is dead after a bounded number of starts, with the channel's words as the
-//     cause. No other answer, and no missing one, brings it nearer to that; its money stays in the refunding account.
+//     cause. No other answer, and no missing one, brings it nearer to that, only a start that its process did not outlive; its money
+//     stays in the refunding account.
 //   - W9 A channel is left alone only for what says nothing of a refund, never for a verified refusal. A request's last error is its own.
 //
 // # Parts

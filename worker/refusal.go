@@ -57,10 +57,12 @@ func severity(problem error) int {
 
 // takeBack takes back the starts that ended in anything but a refusal: an outage, however long, is no evidence against a refund, and one
 // may be processing for days. A refund's first start stays counted, because the next one must know that its channel may have been asked.
+// In a ring with worse trouble refusals do not count either, since it comes again by that trouble's short pauses.
 func (s *sender) takeBack(ctx context.Context, ring tasks.Ring, starts map[uuid.UUID]int, problems []error) {
+	troubled := severity(refundsErrorOf(problems)) > severity(errUnanswered)
 	var ids []uuid.UUID
 	for i, id := range ring.IDs {
-		if problems[i] != nil && starts[id] > 1 && classOf(problems[i]) != classRefused {
+		if problems[i] != nil && starts[id] > 1 && (troubled || classOf(problems[i]) != classRefused) {
 			ids = append(ids, id)
 		}
 	}

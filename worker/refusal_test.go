@@ -98,6 +98,17 @@ func TestRefusedRefundIsDeadAfterItsStartsWithTheChannelsWords(t *testing.T) {
 	if got := len(scripted.calls); got != 2*refusedStartsMax-1 {
 		t.Errorf("the channel heard %v, want a query before each repeat and nothing of a dead refund", scripted.calls)
 	}
+	if err := s.ledger.Requeue(t.Context(), tasks.RefundSend, letters[0].Key, "ada"); err != nil {
+		t.Fatal(err)
+	}
+	for start := 2; start < refusedStartsMax; start++ { // the first one is that the channel may have been asked
+		if got := deliver(t, w, ring); got != classRefused {
+			t.Fatalf("start %d after it was requeued is %s, want refused", start, got)
+		}
+	}
+	if got := deliver(t, w, ring); got != classDone {
+		t.Errorf("its last start is %s, want done", got)
+	}
 }
 
 func TestOutageOfAChannelOfAnyLengthMakesNoRefundDead(t *testing.T) {
