@@ -202,3 +202,14 @@ func TestRefusedConfirmationDoesNotTakeTheID(t *testing.T) {
 	d.post(t, tasks.RechargeConfirm, recharge("rc1", "u2", "-1.00")).problem(t, http.StatusUnprocessableEntity)
 	d.openOrder(t, rechargeOrder("rc1", "u1", "100.00")).order(t, http.StatusCreated)
 }
+
+// While a deployment rolls, an API of the version before opens orders and takes no ids.
+func TestOrderOfTheVersionBeforeKeepsProducersOut(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	if _, err := d.DB.Owner.Exec(t.Context(), `INSERT INTO recharge_orders (book, recharge_id, user_id, channel, amount_fen, out_trade_no, producer,
+		expires_at) VALUES ($1, 'rc1', 'u1', 'wechat', 10000, 'RC00000001', 'shop', now() + interval '1 hour')`, tasks.BookOf("u1", 4)); err != nil {
+		t.Fatal(err)
+	}
+	d.post(t, tasks.RechargeConfirm, recharge("rc1", "u2", "9000.00")).problem(t, http.StatusUnprocessableEntity)
+}

@@ -185,10 +185,15 @@ SELECT id, false
 FROM (SELECT DISTINCT unnest($1::text[]) AS id ORDER BY 1) asked
 ON CONFLICT DO NOTHING`
 
+// orderedSQL also looks at the orders: an API of the version before opens them without taking their ids.
 const orderedSQL = `
 SELECT i.recharge_id
 FROM unnest($1::text[]) AS asked (id)
-JOIN recharge_ids i ON i.recharge_id = asked.id AND i.ordered`
+JOIN recharge_ids i ON i.recharge_id = asked.id AND i.ordered
+UNION
+SELECT o.recharge_id
+FROM unnest($1::text[]) AS asked (id)
+JOIN recharge_orders o ON o.recharge_id = asked.id`
 
 // Claim takes the ids of recharges that their producer confirms himself, and says which of them have an order: those are confirmed by the
 // channel's notice alone. The others get no order from now on. It may be called twice and at once; it waits for orders that are being
