@@ -19,7 +19,7 @@ type ChannelRefund struct {
 	Amount   money.Amount              `json:"amount"`
 	Number   string                    `json:"number" doc:"The refund number that the channel is asked under."`
 	State    ledger.ChannelRefundState `json:"state" enum:"processing,succeeded,failed,dead" doc:"An end is told once it is booked. dead: it cannot go on by itself, a person looks at it."`
-	Credited *bool                     `json:"credited,omitempty" doc:"Of one that failed: whether the user's cash was credited instead. If not, a person decides."`
+	Credited *bool                     `json:"credited,omitempty" doc:"Of one that failed: whether the user's cash was credited instead. If not, a person decides. True of one that succeeded afterwards: it was paid twice."`
 	Reason   string                    `json:"reason,omitempty" doc:"Of one that failed: why, in the channel's words."`
 	EndedAt  *time.Time                `json:"ended_at,omitempty" doc:"When the end was booked."`
 }
@@ -36,7 +36,7 @@ func (a *API) channelRefunds(ctx context.Context, numbers []string) (map[string]
 		f := &found[i]
 		told := ChannelRefund{Leg: f.Leg, Channel: f.Channel, Amount: f.Amount, Number: f.Number, State: f.State, Reason: f.Reason,
 			EndedAt: f.EndedAt}
-		if f.State == ledger.ChannelRefundFailed {
+		if f.State == ledger.ChannelRefundFailed || f.Credited {
 			told.Credited = &f.Credited
 		}
 		byRefund[f.RefundID] = append(byRefund[f.RefundID], told)

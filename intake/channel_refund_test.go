@@ -31,12 +31,16 @@ func TestProducerLearnsHowItsRefundsThroughChannelsEnded(t *testing.T) {
 	toBalance := ledgertest.Refund("rf4", "o1", "u1", "10.00")
 	toBalance.To = tasks.ToBalance
 	for _, asked := range []*tasks.Refund{ledgertest.Refund("rf0", "o1", "u1", "10.00"), ledgertest.Refund("rf1", "o1", "u1", "10.00"),
-		ledgertest.Refund("rf2", "o1", "u1", "10.00"), ledgertest.Refund("rf3", "o1", "u1", "10.00"), toBalance} {
+		ledgertest.Refund("rf2", "o1", "u1", "10.00"), ledgertest.Refund("rf3", "o1", "u1", "10.00"),
+		ledgertest.Refund("rf5", "o1", "u1", "10.00"), toBalance} {
 		ledgertest.Applied(t, d.Do(t, asked)...)
 	}
 	d.endRefund(t, "rf1", "2.00", tasks.RefundSucceeded, true)
 	d.endRefund(t, "rf2", "2.00", tasks.RefundFailed, true)
 	d.endRefund(t, "rf3", "2.00", tasks.RefundFailed, false)
+	d.endRefund(t, "rf5", "2.00", tasks.RefundFailed, true)
+	ledgertest.Applied(t, d.Do(t, &tasks.RefundRevision{Number: refund.Number("rf5", 1), RefundID: "rf5", UserID: "u1", Channel: tasks.SourceWeChat,
+		Amount: ledgertest.Yuan("2.00"), Result: tasks.RefundSucceeded, OccurredAt: ledgertest.Noon})...)
 	yes, no := true, false
 	part := func(id string, state ledger.ChannelRefundState, credited *bool, reason string) []intake.ChannelRefund {
 		return []intake.ChannelRefund{{Leg: 1, Channel: tasks.SourceWeChat, Amount: ledgertest.Yuan("2.00"), Number: refund.Number(id, 1),
@@ -48,6 +52,7 @@ func TestProducerLearnsHowItsRefundsThroughChannelsEnded(t *testing.T) {
 		"rf2": part("rf2", ledger.ChannelRefundFailed, &yes, "card void"),
 		"rf3": part("rf3", ledger.ChannelRefundFailed, &no, "card void"),
 		"rf4": nil,
+		"rf5": part("rf5", ledger.ChannelRefundSucceeded, &yes, ""), // it had failed, and its user was credited
 	}
 	var order intake.Order
 	shop.do(t, http.MethodGet, "/v1/orders/o1", nil).decode(t, &order)

@@ -30,20 +30,23 @@ type ChannelRefund struct {
 	Amount   money.Amount
 	Number   string // under which the channel is asked
 	State    ChannelRefundState
-	Credited bool       // of one that failed: the user's cash was credited instead; if not, a person decides
+	Credited bool       // of one that failed, or had failed before it succeeded: the user's cash was credited; if not, a person decides
 	Reason   string     // of one that failed, in the channel's words
-	EndedAt  *time.Time // when the end was booked; nil before
+	EndedAt  *time.Time // when the end was booked, the last one if it was revised; nil before
 }
 
-// channelRefundsSQL finds both requests of a number by their keys: what the channel is asked, and what it answered.
+// channelRefundsSQL finds the requests of a number by their keys: what the channel is asked, what it answered, and what it revised.
 const channelRefundsSQL = `
 SELECT s.payload, a.payload, coalesce(o.result, '') = 'applied',
-       'dead' IN (sp.state, ap.state) IS TRUE OR coalesce(o.result, '') = 'rejected', coalesce(o.transfers, 0), o.decided_at
+       'dead' IN (sp.state, ap.state) IS TRUE OR coalesce(o.result, '') = 'rejected', coalesce(o.transfers, 0),
+       vo.result IS NOT DISTINCT FROM 'applied', coalesce(CASE WHEN vo.result = 'applied' THEN vo.decided_at END, o.decided_at)
 FROM requests s
 LEFT JOIN pending sp ON sp.book = s.book AND sp.request_id = s.id
 LEFT JOIN requests a ON a.kind = 'refund:answer' AND a.key = s.key
 LEFT JOIN pending ap ON ap.book = a.book AND ap.request_id = a.id
 LEFT JOIN outcomes o ON o.book = a.book AND o.request_id = a.id
+LEFT JOIN requests v ON v.kind = 'refund:revise' AND v.key = s.key
+LEFT JOIN outcomes vo ON vo.book = v.book AND vo.request_id = v.id
 WHERE s.kind = 'refund:send' AND s.key = ANY($1::text[])
 ORDER BY s.id`
 
@@ -62,10 +65,10 @@ func (r *Reader) ChannelRefunds(ctx context.Context, numbers []string) ([]Channe
 
 func scanChannelRefund(row pgx.CollectableRow) (ChannelRefund, error) {
 	var sent, answered []byte
-	var booked, dead bool
+	var booked, dead, revised bool
 	var transfers int
 	refund := ChannelRefund{State: ChannelRefundProcessing}
-	if err := row.Scan(&sent, &answered, &booked, &dead, &transfers, &refund.EndedAt); err != nil {
+	if err := row.Scan(&sent, &answered, &booked, &dead, &transfers, &revised, &refund.EndedAt); err != nil {
 		return refund, err
 	}
 	decoded, err := tasks.DecodePayload(tasks.RefundSend, sent)
@@ -81,6 +84,9 @@ func scanChannelRefund(row pgx.CollectableRow) (ChannelRefund, error) {
 		err = refund.end(answered, transfers > 0)
 	case dead:
 		refund.State = ChannelRefundDead
+	}
+	if revised {
+		refund.State, refund.Reason = ChannelRefundSucceeded, ""
 	}
 	return refund, err
 }
