@@ -16,6 +16,7 @@ type metrics struct {
 	unrecorded       prometheus.Counter
 	channelCalls     *prometheus.HistogramVec
 	channelConflicts *prometheus.CounterVec
+	channelRevisions *prometheus.CounterVec
 	redisErrors      *prometheus.CounterVec
 	redisUp          prometheus.Gauge
 	doneCombined     prometheus.Histogram
@@ -32,7 +33,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 	m.newRelayMetrics()
 	m.presetLabels()
 	if registerer != nil {
-		registerer.MustRegister(m.tasks, m.seconds, m.inFlight, m.suspects, m.unrecorded, m.channelCalls, m.channelConflicts,
+		registerer.MustRegister(m.tasks, m.seconds, m.inFlight, m.suspects, m.unrecorded, m.channelCalls, m.channelConflicts, m.channelRevisions,
 			m.redisErrors, m.redisUp, m.doneCombined, m.rungAgain, m.relayErrors, m.redisWipes, m.unwoken)
 	}
 	return m
@@ -55,6 +56,8 @@ func (m *metrics) newTaskMetrics() {
 		Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15}}, []string{"channel", "answer"})
 	m.channelConflicts = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "settled_worker_channel_conflicts_total",
 		Help: "Final answers of channels that differ from the one that was stored, other than a success after a failure."}, []string{"channel"})
+	m.channelRevisions = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "settled_worker_channel_revisions_total",
+		Help: "Refunds that channels have paid after they had failed, as they said when they were asked."}, []string{"channel"})
 }
 
 func (m *metrics) newRedisMetrics() {
@@ -91,6 +94,7 @@ func (m *metrics) presetLabels() {
 	}
 	for _, source := range tasks.Channels() {
 		m.channelConflicts.WithLabelValues(string(source))
+		m.channelRevisions.WithLabelValues(string(source))
 		m.channelCalls.WithLabelValues(string(source), string(channel.RefundSucceeded))
 	}
 }

@@ -206,6 +206,7 @@ func (s *sender) pursue(ctx context.Context, book int, id uuid.UUID, asked bool)
 		return nil
 	}
 	if err == nil && receipt.Kind == tasks.RefundRevise && receipt.Status == tasks.Accepted {
+		s.metrics.channelRevisions.WithLabelValues(string(order.Channel)).Inc()
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "channel has paid a refund that it had failed", slog.String("channel", string(order.Channel)),
 			slog.String("number", order.Number))
 	}

@@ -227,6 +227,9 @@ func TestChannelThatHasPaidWhatItFailedIsBelievedAndNotReported(t *testing.T) {
 	if got := testutil.ToFloat64(w.metrics.channelConflicts.WithLabelValues("wechat")); got != 0 {
 		t.Errorf("%v conflicts were counted, want none", got)
 	}
+	if got := testutil.ToFloat64(w.metrics.channelRevisions.WithLabelValues("wechat")); got != 1 {
+		t.Errorf("%v revisions were counted, want 1", got)
+	}
 	if got := s.count(t, "SELECT count(*) FROM requests WHERE kind = 'refund:revise' AND key = 'rf0123456789'"); got != 1 {
 		t.Errorf("%d revisions are stored, want 1", got)
 	}
