@@ -130,19 +130,21 @@ func (c *caller) do(call []byte, want string) ([]byte, error) {
 	return c.body, nil
 }
 
-// httpLatencies are what the callers of http-accept waited for, round by round, beside a bare commit's median.
+// httpLatencies are what the callers of http-accept waited for, round by round. Their p99 is told in two kinds of commits, each by its
+// median in the same round: raw_accept's, which store as many rows as PostgreSQL is given at once, and bare ones, of a single row by
+// nobody but its caller.
 type httpLatencies struct {
-	p50, p99 []float64 // milliseconds
-	commits  []float64 // p99 in bare commits
-
-	bareCommit time.Duration // of this round
+	p50, p99     []float64     // milliseconds
+	commits      []float64     // p99 in commits of raw_accept
+	bareCommits  []float64     // p99 in bare commits
+	commit, bare time.Duration // of this round
 }
 
-// commit measures the round's bare commit.
-func (l *httpLatencies) commit(ctx context.Context, e *environment) error {
+// before measures the round's bare commit.
+func (l *httpLatencies) before(ctx context.Context, e *environment) error {
 	took, err := bareCommits(ctx, e)
 	if err == nil {
-		l.bareCommit = took[len(took)/2]
+		l.bare = took[len(took)/2]
 	}
 	return err
 }
@@ -151,7 +153,14 @@ func (l *httpLatencies) add(each []time.Duration) {
 	slices.Sort(each)
 	p50, p99 := each[len(each)/2], each[len(each)*99/100]
 	l.p50, l.p99 = append(l.p50, milliseconds(p50)), append(l.p99, milliseconds(p99))
-	l.commits = append(l.commits, p99.Seconds()/l.bareCommit.Seconds())
+	l.commits = append(l.commits, p99.Seconds()/l.commit.Seconds())
+	l.bareCommits = append(l.bareCommits, p99.Seconds()/l.bare.Seconds())
+}
+
+// String tells the medians of the rounds.
+func (l *httpLatencies) String() string {
+	return fmt.Sprintf("p50 %.1f ms, p99 %.1f ms: %.1f times raw_accept's median commit, %.0f times that of one row on an idle machine",
+		median(l.p50), median(l.p99), median(l.commits), median(l.bareCommits))
 }
 
 // measureHTTPAccept measures the API: producers over keep-alive connections, one refund a call, each answered after its commit.
