@@ -63,18 +63,25 @@ func TestStraysAreRecordedAndBlockNothing(t *testing.T) {
 	}
 }
 
-func TestUnknownIDDoesNotKeepItsNeighbours(t *testing.T) {
-	t.Parallel()
-	s := newStack(t)
+// acceptUnrung accepts a request for which nobody rings.
+func (s *stack) acceptUnrung(t *testing.T, payload tasks.Payload) tasks.Receipt {
+	t.Helper()
 	silent, err := tasks.NewClient(t.Context(), s.db.Pool, nil, tasks.ClientConfig{Producer: "silent", RingAfter: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	receipt, err := silent.Enqueue(t.Context(), recharge("r1", "u1", 100))
+	receipt, err := silent.Enqueue(t.Context(), payload)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return receipt
+}
+
+func TestUnknownIDDoesNotKeepItsNeighbours(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	receipt := s.acceptUnrung(t, recharge("r1", "u1", 100))
 	s.startWorker(t, func(c *Config) { c.RelayInterval = -1 })
 	s.enqueueRaw(t, "recharge:confirm", fmt.Appendf(nil, `{"v":1,"book":%d,"ids":[%q,%q]}`, receipt.Book, uuid.New(), receipt.ID))
 	eventually(t, "the stored request is applied", func() bool { return s.pending(t) == 0 })
@@ -84,15 +91,7 @@ func TestUnknownIDDoesNotKeepItsNeighbours(t *testing.T) {
 func TestRingOfAnotherKindAppliesNothing(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	silent, err := tasks.NewClient(t.Context(), s.db.Pool, nil, tasks.ClientConfig{Producer: "silent", RingAfter: time.Hour})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	receipt, err := silent.Enqueue(t.Context(), refundOrders(1)[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	receipt := s.acceptUnrung(t, refundOrders(1)[0])
 	scripted := &scriptedChannel{refund: func(context.Context, string) (channel.RefundAnswer, error) {
 		return channel.RefundAnswer{State: channel.RefundSucceeded}, nil
 	}}
@@ -117,15 +116,7 @@ func TestRingOfAnotherKindAppliesNothing(t *testing.T) {
 func TestRingOfANewerVersionWaitsForANewerWorker(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	silent, err := tasks.NewClient(t.Context(), s.db.Pool, nil, tasks.ClientConfig{Producer: "silent", RingAfter: time.Hour})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	receipt, err := silent.Enqueue(t.Context(), recharge("r1", "u1", 100))
-	if err != nil {
-		t.Fatal(err)
-	}
+	receipt := s.acceptUnrung(t, recharge("r1", "u1", 100))
 	w := s.startWorker(t, func(c *Config) { c.RelayInterval = -1 })
 	s.enqueueRaw(t, "recharge:confirm", fmt.Appendf(nil, `{"v":2,"books":[{"book":%d,"ids":[%q]}]}`, receipt.Book, receipt.ID))
 	inspector := asynq.NewInspectorFromRedisClient(s.redis)
