@@ -131,7 +131,7 @@ func (a *API) enqueue(ctx context.Context, who access.Principal, kind tasks.Kind
 		err = ahead
 	}
 	if err == nil {
-		err = a.mayAsk(ctx, payload)
+		err = a.claimRecharge(ctx, payload)
 	}
 	if err == nil {
 		receipt, err = client.Enqueue(ctx, payload)

@@ -117,7 +117,7 @@ func (b *bulk) accept(ctx context.Context, chunk *Chunk) error {
 	defer cancel()
 	asked := len(chunk.payloads)
 	chunk.RefuseAhead(b.api.config.Clock.Now())
-	refusals, err := b.api.refuseOrdered(ctx, chunk.payloads)
+	refusals, err := b.api.claimRecharges(ctx, chunk.payloads)
 	if err == nil {
 		chunk.refuse(refusals)
 		err = chunk.Accept(ctx, b.client, func(r tasks.Receipt) tasks.Receipt { return hideForeign(b.who, r) })

@@ -6,9 +6,10 @@ import (
 	"github.com/settled-dev/settled/tasks"
 )
 
-// refuseOrdered says what is wrong with each payload, in their order; nil when nothing is. A recharge that has an order is confirmed by its
-// channel's notice: no producer may say in the channel's stead who has paid what. One that has none gets none afterwards.
-func (a *API) refuseOrdered(ctx context.Context, payloads []tasks.Payload) ([]*tasks.FieldError, error) {
+// claimRecharges takes the ids of the recharges among the payloads for their producer, and says what is wrong with each payload, in their
+// order; nil when nothing is. A recharge that has an order is confirmed by its channel's notice: no producer may say in the channel's stead
+// who has paid what. One that has none gets none afterwards.
+func (a *API) claimRecharges(ctx context.Context, payloads []tasks.Payload) ([]*tasks.FieldError, error) {
 	var ids []string
 	for _, payload := range payloads {
 		if p, ok := payload.(*tasks.Recharge); ok && tasks.Validate(p) == nil { // nothing is stored of one that is refused
@@ -34,9 +35,9 @@ func (a *API) refuseOrdered(ctx context.Context, payloads []tasks.Payload) ([]*t
 	return refusals, nil
 }
 
-// mayAsk returns a *tasks.FieldError for a payload that refuseOrdered refuses.
-func (a *API) mayAsk(ctx context.Context, payload tasks.Payload) error {
-	refusals, err := a.refuseOrdered(ctx, []tasks.Payload{payload})
+// claimRecharge does so for one payload, whose *tasks.FieldError it returns.
+func (a *API) claimRecharge(ctx context.Context, payload tasks.Payload) error {
+	refusals, err := a.claimRecharges(ctx, []tasks.Payload{payload})
 	if err == nil && refusals != nil && refusals[0] != nil {
 		return refusals[0]
 	}
