@@ -47,6 +47,9 @@ type Notice struct {
 	RefundedTotal money.Amount
 	// OccurredAt is the channel's time of the event: of the payment, or of the refund's end.
 	OccurredAt time.Time
+	// TimeUnknown says that the channel does not tell when it was paid: OccurredAt is when it was ordered, the earliest that it can be. Of
+	// EventPaid only.
+	TimeUnknown bool
 	// RefundNumber is our number of the refund (tasks.RefundOrder.Number), and Refund what became of it. Of EventRefund only.
 	RefundNumber string
 	Refund       RefundAnswer

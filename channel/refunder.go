@@ -35,13 +35,15 @@ type Refunder interface {
 	Query(ctx context.Context, order tasks.RefundOrder) (RefundAnswer, error)
 }
 
-// ErrUnknownNumber is returned by Query when the channel has never seen a refund number: the refund may be asked for under it.
-var ErrUnknownNumber = errors.New("channel has never seen this refund number")
+// ErrUnknownNumber is returned by Query when the channel has never seen a refund number: the refund may be asked for under it. QueryPayment
+// returns it when the channel has never seen an order's number: no payer has come as far as to pay it.
+var ErrUnknownNumber = errors.New("channel has never seen this number")
 
-// ErrRefused is wrapped by Refund and Query when a verified answer refuses what was asked for this refund, beside the port's own error with
-// the channel's code and words. The channel works, and what became of the refund is not known (C5). It is not wrapped for what says nothing
-// of the refund: no answer, a status of 5xx, an answer that does not verify or cannot be read, and codes by which a channel says that it is
-// busy or does not know the caller's signature. Beside a *tasks.FieldError it means that the channel cannot be asked for this refund at all.
+// ErrRefused is wrapped by Refund, Query and QueryPayment when a verified answer refuses what was asked for this refund or order, beside the
+// port's own error with the channel's code and words. The channel works, and what became of the refund is not known (C5). It is not wrapped
+// for what says nothing of the refund: no answer, a status of 5xx, an answer that does not verify or cannot be read, and codes by which a
+// channel says that it is busy or does not know the caller's signature. Beside a *tasks.FieldError it means that the channel cannot be asked
+// for this refund at all.
 var ErrRefused = errors.New("channel refuses")
 
 // Pursue brings a refund forward by asking its channel (C2). asked says that the channel may have been asked before, by this worker

@@ -47,7 +47,8 @@ var classified = map[string]struct {
 	"channel.ErrRefused":       {channel.ErrRefused, classRefused},
 	"channel.ErrNumberTaken":   {fmt.Errorf("%w: %w", channel.ErrRefused, channel.ErrNumberTaken), classRefused},
 
-	// Notices are read at the front door; a task never ends with these.
+	// Notices are read at the front door, and payments asked about beside the queue; a task never ends with these.
+	"channel.ErrUnpaid":     {channel.ErrUnpaid, classFault},
 	"channel.ErrNotGenuine": {channel.ErrNotGenuine, classFault},
 	"channel.ErrProbe":      {channel.ErrProbe, classFault},
 	"channel.ErrStale":      {channel.ErrStale, classFault},
