@@ -11,14 +11,16 @@ import (
 	"github.com/settled-dev/settled/money"
 )
 
-// Desk is a small simulate.Desk with one payment. The test sets its fields before it is asked.
+// Desk is a small simulate.Desk with one payment, and orders that are not paid. The test sets its fields before it is asked.
 type Desk struct {
 	Paid            simulate.Payment
-	At              time.Time            // its time
-	End             channel.RefundAnswer // of the refunds to come
-	ChannelRefundID string               // of the refunds to come
-	Fails           error                // of the next refunds, instead of taking them
-	Drops           bool                 // the answers to the next refunds
+	OrderedAt       time.Time                   // when the order that is paid was ordered
+	Unpaid          map[string]simulate.Ordered // by number
+	At              time.Time                   // its time
+	End             channel.RefundAnswer        // of the refunds to come
+	ChannelRefundID string                      // of the refunds to come
+	Fails           error                       // of the next refunds, instead of taking them
+	Drops           bool                        // the answers to the next refunds
 
 	mu       sync.Mutex
 	refunded money.Amount
@@ -31,6 +33,17 @@ func (d *Desk) Now() time.Time { return d.At }
 // Payment implements simulate.Desk.
 func (d *Desk) Payment(channelTxnID, outTradeNo string) (simulate.Payment, bool) {
 	return d.Paid, channelTxnID == d.Paid.ChannelTxnID || channelTxnID == "" && outTradeNo == d.Paid.OutTradeNo
+}
+
+// Ordered implements simulate.Desk.
+func (d *Desk) Ordered(outTradeNo string) (simulate.Ordered, bool) {
+	if outTradeNo != d.Paid.OutTradeNo {
+		found, known := d.Unpaid[outTradeNo]
+		return found, known
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return simulate.Ordered{State: simulate.OrderPaid, Amount: d.Paid.Amount, OrderedAt: d.OrderedAt, Payment: d.Paid, Refunded: d.refunded}, true
 }
 
 // Refund implements simulate.Desk.

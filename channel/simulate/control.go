@@ -16,6 +16,8 @@ const controlBytesMax = 64 << 10
 // Handler serves each channel's own interfaces below /<channel>/, and the control of the simulator:
 //
 //	POST /pay               an Order; answers a Receipt once it is on the disk: 201, or 200 for one that was paid before
+//	POST /order             an Order that waits for its payer, once it is on the disk: 204
+//	POST /close             closes an order that is not paid, named by its channel and out_trade_no: 204
 //	GET  /record            every payment and refund, an Entry a line
 //	GET  /faults            the Faults
 //	POST /faults            changes those that are named, and answers all
@@ -29,6 +31,8 @@ func (s *Simulator) Handler() http.Handler { return s.handler }
 func (s *Simulator) newHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /pay", s.servePay)
+	mux.HandleFunc("POST /order", s.serveOrder)
+	mux.HandleFunc("POST /close", s.serveClose)
 	mux.HandleFunc("GET /record", s.serveRecord)
 	mux.HandleFunc("GET /faults", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.faults()) })
 	mux.HandleFunc("POST /faults", s.serveFaults)
@@ -57,6 +61,32 @@ func (s *Simulator) servePay(w http.ResponseWriter, r *http.Request) {
 		status = http.StatusOK
 	}
 	answer(w, status, receipt)
+}
+
+func (s *Simulator) serveOrder(w http.ResponseWriter, r *http.Request) {
+	var order Order
+	err := read(w, r, &order)
+	if err == nil {
+		err = s.Order(order)
+	}
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Simulator) serveClose(w http.ResponseWriter, r *http.Request) {
+	var named closedLine
+	err := read(w, r, &named)
+	if err == nil {
+		err = s.CloseOrder(named.Channel, named.OutTradeNo)
+	}
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func (s *Simulator) serveRecord(w http.ResponseWriter, _ *http.Request) {
@@ -118,8 +148,10 @@ func refuse(w http.ResponseWriter, err error) {
 	switch {
 	case errors.As(err, &bad):
 		status = http.StatusUnprocessableEntity
-	case errors.Is(err, ErrPaid):
+	case errors.Is(err, ErrPaid), errors.Is(err, ErrOrdered), errors.Is(err, ErrClosed):
 		status = http.StatusConflict
+	case errors.Is(err, ErrNotOrdered):
+		status = http.StatusNotFound
 	}
 	answer(w, status, map[string]string{"error": err.Error()})
 }

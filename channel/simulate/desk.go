@@ -32,16 +32,18 @@ type desk struct {
 	byTxnID  map[string]*payment
 	byNumber map[string]*refund    // by the merchant's number
 	byOrder  map[string][]*payment // by out_trade_no
+	orders   map[string]*ordered   // that were opened before they were paid, by out_trade_no
 	next     chan struct{}         // closed by the next delivery of a notice; nil while nobody waits for it
 }
 
 // payment is a payment at its desk. Only refunds changes once it is there.
 type payment struct {
 	Payment
-	asked   money.Amount
-	notice  *notice
-	refunds []*refund
-	written *group // nil: read from the journal
+	asked     money.Amount
+	orderedAt time.Time
+	notice    *notice
+	refunds   []*refund
+	written   *group // nil: read from the journal
 }
 
 // refund is a refund at its desk. It never changes: how it ends is known from the start, and told once the time has come.
@@ -56,15 +58,19 @@ type refund struct {
 func (d *desk) pay(order Order) (_ *payment, replayed bool, err error) {
 	d.mu.Lock()
 	before := d.byOrder[order.OutTradeNo]
+	if o := d.orders[order.OutTradeNo]; o != nil && o.closed {
+		d.mu.Unlock()
+		return nil, false, fmt.Errorf("pay %s: %w", order.OutTradeNo, ErrClosed)
+	}
 	if len(before) > 0 && !order.Again {
 		d.mu.Unlock()
 		if before[0].asked != order.Amount {
-			return nil, false, fmt.Errorf("pay %s: %w", order.OutTradeNo, ErrPaid)
+			return nil, false, fmt.Errorf("pay %s: %w, with another amount", order.OutTradeNo, ErrPaid)
 		}
 		return before[0], true, d.settle(before[0].written)
 	}
 	l := paymentLine{Channel: d.source, OutTradeNo: order.OutTradeNo, ChannelTxnID: newNumber(d.clock.Now()), Asked: order.Amount,
-		Amount: order.Amount, NotifyURL: order.NotifyURL, PaidAt: wholeSecond(d.clock.Now())}
+		Amount: order.Amount, NotifyURL: order.NotifyURL, OrderedAt: order.OrderedAt, PaidAt: wholeSecond(d.clock.Now())}
 	if fate := fmt.Sprintf("%s/%d", order.OutTradeNo, len(before)); d.dice.hits(d.faults.WrongAmounts, "wrong_amounts", fate) {
 		l.Amount = wrong(order.Amount, d.dice.roll(2, "wrong_amounts by", fate) == 0)
 	}
@@ -89,7 +95,8 @@ func wrong(asked money.Amount, less bool) money.Amount {
 
 // keepPayment adds a payment to the desk. The caller holds mu, or is alone.
 func (d *desk) keepPayment(l paymentLine) *payment {
-	p := &payment{Payment: Payment{OutTradeNo: l.OutTradeNo, ChannelTxnID: l.ChannelTxnID, Amount: l.Amount, PaidAt: l.PaidAt}, asked: l.Asked}
+	p := &payment{Payment: Payment{OutTradeNo: l.OutTradeNo, ChannelTxnID: l.ChannelTxnID, Amount: l.Amount, PaidAt: l.PaidAt}, asked: l.Asked,
+		orderedAt: l.OrderedAt}
 	p.notice = &notice{desk: d, payment: p, url: l.NotifyURL, due: l.PaidAt, state: NoticeWaiting}
 	d.payments = append(d.payments, p)
 	d.byTxnID[p.ChannelTxnID] = p

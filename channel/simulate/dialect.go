@@ -32,7 +32,8 @@ type Dialect interface {
 	Redeliveries() []time.Duration
 	// AnswerWithin is how long the channel waits for an answer.
 	AnswerWithin() time.Duration
-	// Handler serves the channel's refund and refund query interfaces over the desk's state. It verifies the merchant's signatures.
+	// Handler serves the channel's refund interface and its queries of refunds and payments over the desk's state. It verifies the
+	// merchant's signatures.
 	Handler(desk Desk) http.Handler
 }
 
@@ -61,6 +62,26 @@ type Payment struct {
 	PaidAt       time.Time
 }
 
+// OrderState is how far a payer's order is.
+type OrderState string
+
+// The states. An order that nobody has heard of has none.
+const (
+	OrderUnpaid OrderState = "unpaid"
+	OrderClosed OrderState = "closed" // unpaid, and it stays so
+	OrderPaid   OrderState = "paid"
+)
+
+// Ordered is what a payer was asked to pay, as the channel keeps it.
+type Ordered struct {
+	State  OrderState
+	Amount money.Amount // that was asked
+	// OrderedAt is when the merchant says that it has sent the order, where it says so and the channel cares: UnionPay's txnTime.
+	OrderedAt time.Time
+	Payment   Payment      // the first, if it is paid
+	Refunded  money.Amount // of that payment, by refunds that have been made
+}
+
 // Refund is a refund as the channel keeps it.
 type Refund struct {
 	Number          string // the merchant's
@@ -78,6 +99,8 @@ type Refund struct {
 type Desk interface {
 	// Payment finds a payment by the channel's number, or, when that is empty, by the merchant's.
 	Payment(channelTxnID, outTradeNo string) (Payment, bool)
+	// Ordered finds an order by the merchant's number. One that was paid without having been ordered before is known too.
+	Ordered(outTradeNo string) (Ordered, bool)
 	// Refund takes a refund, once for each number: the same again answers what became of the first. It returns ErrUnknownPayment,
 	// ErrTooMuch or ErrNumberTaken, wrapped. A drop of true asks the handler to break the connection without an answer: the refund
 	// was taken, and the merchant must not learn it.

@@ -8,8 +8,9 @@
 //	                     ▲   │                              ▲
 //	merchant ─ Handler ──┘   └── a refund, ended ───────────┘
 //
-// A desk holds what was paid and what is refunded. The journal is its memory across a crash. Control serves people and drills: pay,
-// read the record, set faults, rotate keys.
+// A desk holds what was ordered, what was paid and what is refunded. The journal is its memory across a crash. Control serves people and
+// drills: open and close an order, pay, read the record, set faults, rotate keys. A merchant's queries of payments are answered from the
+// desk, not from what was told in notices.
 //
 // # Time
 //
@@ -24,7 +25,7 @@
 //
 // # Invariants
 //
-//   - S1 A payment or refund that was answered is in the journal, synced. After SIGKILL it is in the record, its notice is sent if it was
+//   - S1 An order, payment or refund that was answered is in the journal, synced. After SIGKILL it is in the record, its notice is sent if it was
 //     not acknowledged, and the same call answers the same.
 //   - S2 A payment's refunds that have not failed never exceed it. A refund's number belongs to one payment and one amount.
 //   - S3 How and when a refund ends is decided when it is taken, and in the journal: it never changes its end, nor the time of it.

@@ -18,9 +18,24 @@ import (
 
 // line is one line of the journal: one of its fields is set.
 type line struct {
+	Order        *orderLine        `json:"order,omitempty"`
+	Closed       *closedLine       `json:"closed,omitempty"`
 	Payment      *paymentLine      `json:"payment,omitempty"`
 	Refund       *refundLine       `json:"refund,omitempty"`
 	Acknowledged *acknowledgedLine `json:"acknowledged,omitempty"`
+}
+
+type orderLine struct {
+	Channel    tasks.Source `json:"channel"`
+	OutTradeNo string       `json:"out_trade_no"`
+	Amount     money.Amount `json:"amount"`
+	OrderedAt  time.Time    `json:"ordered_at,omitzero"`
+}
+
+// closedLine closes an order.
+type closedLine struct {
+	Channel    tasks.Source `json:"channel"`
+	OutTradeNo string       `json:"out_trade_no"`
 }
 
 type paymentLine struct {
@@ -30,6 +45,7 @@ type paymentLine struct {
 	Asked        money.Amount `json:"asked"`
 	Amount       money.Amount `json:"amount"`
 	NotifyURL    string       `json:"notify_url,omitempty"`
+	OrderedAt    time.Time    `json:"ordered_at,omitzero"`
 	PaidAt       time.Time    `json:"paid_at"`
 }
 

@@ -66,6 +66,9 @@ type Order struct {
 	// NotifyURL is where this payment's notice goes. Empty: the merchant's own address. The special value "none" sends none, as for an
 	// order of which another system of the merchant is told.
 	NotifyURL string `json:"notify_url,omitempty"`
+	// OrderedAt is when the merchant says that it has sent the order to the channel, to the second. UnionPay finds an order by that time
+	// alone; it finds one without such a time by any. Other channels do not look at it.
+	OrderedAt time.Time `json:"ordered_at,omitzero"`
 }
 
 // Receipt is what a payer gets.
@@ -93,7 +96,7 @@ func Open(config Config) (_ *Simulator, err error) {
 	for _, kind := range config.Kinds {
 		s.desks[kind.Source] = &desk{source: kind.Source, clock: config.Clock, notify: s.courier.send, faults: config.Faults,
 			dice: dice{config.Seed}, slow: s.courier.scaled(config.RefundTime), byTxnID: map[string]*payment{},
-			byNumber: map[string]*refund{}, byOrder: map[string][]*payment{}}
+			byNumber: map[string]*refund{}, byOrder: map[string][]*payment{}, orders: map[string]*ordered{}}
 	}
 	if s.journal, err = openJournal(filepath.Join(s.own(), "journal.ndjson"), s.replay); err != nil {
 		return nil, fmt.Errorf("open simulator: %w", err)
@@ -153,6 +156,18 @@ func (s *Simulator) own() string { return filepath.Join(s.config.Dir, "simulator
 // replay puts a line of the journal where it belongs. Lines of channels that are not simulated now are left alone.
 func (s *Simulator) replay(l line) error {
 	switch {
+	case l.Order != nil:
+		if d := s.desks[l.Order.Channel]; d != nil {
+			d.keepOrder(*l.Order)
+		}
+	case l.Closed != nil:
+		if d := s.desks[l.Closed.Channel]; d != nil {
+			o := d.orders[l.Closed.OutTradeNo]
+			if o == nil {
+				return ErrNotOrdered
+			}
+			o.closed = true
+		}
 	case l.Payment != nil:
 		if d := s.desks[l.Payment.Channel]; d != nil {
 			d.keepPayment(*l.Payment)
@@ -226,14 +241,14 @@ func (s *Simulator) Run(ctx context.Context) error {
 func (s *Simulator) Close() error { return s.journal.close() }
 
 // Pay pays an order, and returns once that is on the disk (S1). An order that was paid for the same amount is not paid again: the
-// first payment is returned, so that a payer whose answer was lost may ask again. It returns ErrPaid, a *tasks.FieldError, or the
-// disk's error, which means that nothing is paid after a restart.
+// first payment is returned, so that a payer whose answer was lost may ask again. It need not have been opened before. It returns
+// ErrPaid, ErrClosed, a *tasks.FieldError, or the disk's error, which means that nothing is paid after a restart.
 func (s *Simulator) Pay(order Order) (Receipt, error) {
-	d := s.desks[order.Channel]
-	if d == nil {
-		return Receipt{}, &tasks.FieldError{Field: "channel", Problem: "is not simulated here", Allowed: strings.Join(s.channels(), ", ")}
+	d, err := s.deskOf(order.Channel)
+	if err == nil {
+		err = order.check()
 	}
-	if err := order.check(); err != nil {
+	if err != nil {
 		return Receipt{}, err
 	}
 	p, replayed, err := d.pay(order)

@@ -28,6 +28,7 @@ var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 // scripted is a desk with one payment, of which the test says what becomes of refunds.
 type scripted struct {
 	paidAt time.Time
+	orders map[string]simulate.Ordered
 	refund simulate.Refund
 	drop   bool
 	err    error
@@ -37,6 +38,11 @@ type scripted struct {
 func (d *scripted) Payment(channelTxnID, outTradeNo string) (simulate.Payment, bool) {
 	paid := simulate.Payment{OutTradeNo: "o1", ChannelTxnID: "4200001", Amount: money.FromFen(100_00), PaidAt: d.paidAt}
 	return paid, channelTxnID == paid.ChannelTxnID || channelTxnID == "" && outTradeNo == paid.OutTradeNo
+}
+
+func (d *scripted) Ordered(outTradeNo string) (simulate.Ordered, bool) {
+	found, known := d.orders[outTradeNo]
+	return found, known
 }
 
 func (d *scripted) Refund(number, channelTxnID, outTradeNo string, amount money.Amount) (simulate.Refund, bool, error) {
