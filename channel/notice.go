@@ -79,9 +79,10 @@ type Reply struct {
 	Body        []byte
 }
 
-// Port is one channel as configured: its notices, and its refunds. Its methods may be called at the same time.
+// Port is one channel as configured: its notices, its refunds, and what it says of payments. Its methods may be called at the same time.
 type Port interface {
 	Refunder
+	PaymentQuerier
 	// ReadNotice verifies the raw bytes of a message at the time now and reads it. It never panics. It returns ErrNotGenuine,
 	// ErrProbe, ErrStale, ErrMalformed or ErrNotOurs, wrapped, and ErrOtherRule beside the first.
 	ReadNotice(header http.Header, body []byte, now time.Time) (Notice, error)

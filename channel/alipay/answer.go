@@ -25,7 +25,7 @@ type answer struct {
 	verified error  // nil: the signature of the node is right
 }
 
-// AnswerError is an answer that tells nothing certain of a refund: it is unknown, and asked about again. Code is empty when the answer
+// AnswerError is an answer that tells nothing certain of a refund or a payment: it is unknown, and asked about again. Code is empty when the answer
 // was none of Alipay's, such as a proxy's.
 type AnswerError struct {
 	Status  int    // of HTTP
@@ -61,8 +61,8 @@ func (a *answer) refusal() *AnswerError {
 	return refusal
 }
 
-// problem is a refusal as an error of Refund and Query: channel.ErrRefused is beside it when Alipay has signed it and its code speaks of the
-// refund (C5 of package channel).
+// problem is a refusal as an error of Refund, Query and QueryPayment: channel.ErrRefused is beside it when Alipay has signed it and its code
+// speaks of what was asked (C5 of package channel).
 func (a *answer) problem(refusal *AnswerError) error {
 	if a.verified == nil && refusal.speaksOfRefund() {
 		return fmt.Errorf("%w: %w", channel.ErrRefused, refusal)

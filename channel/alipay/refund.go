@@ -132,7 +132,7 @@ func (r *reading) samePayment(order tasks.RefundOrder) {
 	}
 }
 
-// problem is the first problem of an answer, as an error of Refund and Query.
+// problem is the first problem of an answer, as an error of Refund, Query and QueryPayment.
 func (r *reading) problem() error {
 	if r.err == nil {
 		return nil

@@ -19,7 +19,7 @@ import (
 // answerBytesMax bounds what is read of an answer.
 const answerBytesMax = 1 << 20
 
-// AnswerError is an answer that tells nothing certain of a refund: it is unknown, and asked about again. Code is empty when the answer
+// AnswerError is an answer that tells nothing certain of a refund or a payment: it is unknown, and asked about again. Code is empty when the answer
 // was none of the bank's, such as a proxy's.
 type AnswerError struct {
 	Status  int    // of HTTP
@@ -59,7 +59,7 @@ func (e envelope) refusal() *AnswerError {
 	return &AnswerError{Status: http.StatusOK, Code: code, Message: string(message)}
 }
 
-// problem is an answer that is not done as an error of Refund and Query. The bank's signature is on it, so channel.ErrRefused is beside it
+// problem is an answer that is not done as an error of Refund, Query and QueryPayment. The bank's signature is on it, so channel.ErrRefused is beside it
 // when the bank has understood the question, and does not say that it is the bank that is out of order (C5 of package channel).
 func (e envelope) problem() error {
 	refusal := e.refusal()
@@ -73,7 +73,7 @@ func (e envelope) problem() error {
 	return fmt.Errorf("%w: %w", channel.ErrRefused, refusal)
 }
 
-// about reads the content of a genuine answer and requires it to be about the refund of that number (E6). Not required, it may leave
+// about reads the content of a genuine answer and requires it to be about the refund or the order of that number (E6). Not required, it may leave
 // out whom and what it is about, and may have no content at all.
 func (c *Channel) about(e envelope, number string, required bool) *reading {
 	r := &reading{}

@@ -61,10 +61,10 @@ func (c *Channel) ReadNotice(_ http.Header, body []byte, now time.Time) (channel
 // notice reads a content: a refund's has refundAmt, a payment's has txnAmt.
 func (r *reading) notice() channel.Notice {
 	notice := channel.Notice{Channel: tasks.SourceECNY, MerchantID: r.id("merId")}
-	notice.OccurredAt = r.endedAt(r.time("txnTime"))
 	r.same("payType", payType, true)
 	r.yuanOnly(true)
 	if r.optional("refundAmt") != "" {
+		notice.OccurredAt, _ = r.endedAt()
 		r.refund(&notice)
 	} else {
 		r.payment(&notice)
@@ -76,9 +76,11 @@ func (r *reading) notice() channel.Notice {
 func (r *reading) payment(notice *channel.Notice) {
 	notice.OutTradeNo, notice.ChannelTxnID = r.id("orderId"), r.id("cmbOrderId")
 	amount := r.fen("txnAmt")
+	at, told := r.endedAt()
+	notice.OccurredAt = at
 	switch r.optional("tradeState") {
 	case "", "S":
-		notice.Event, notice.Amount = channel.EventPaid, amount
+		notice.Event, notice.Amount, notice.TimeUnknown = channel.EventPaid, amount, !told
 	case "C", "D", "F": // closed, revoked, failed: all before any money moved
 		notice.Event = channel.EventClosed
 	case "P":

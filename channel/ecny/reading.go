@@ -75,13 +75,15 @@ func (r *reading) yuanOnly(required bool) { r.same("currencyCode", "156", requir
 // time is a required time of Shanghai, yyyyMMddHHmmss, between 2000 and 2099 as all times of requests. It is returned in UTC.
 func (r *reading) time(name string) time.Time { return r.parseTime(name, r.optional(name)) }
 
-// endedAt is when the wallet's side ended what happened, in two fields that the bank may leave out; else the time of the order.
-func (r *reading) endedAt(orderedAt time.Time) time.Time {
+// endedAt is when the wallet's side ended what happened, in two fields that the bank may leave out: then it is not told, and the time of
+// the order stands in for it.
+func (r *reading) endedAt() (at time.Time, told bool) {
+	orderedAt := r.time("txnTime")
 	date, clockTime := r.optional("endDate"), r.optional("endTime")
 	if date == "" || clockTime == "" {
-		return orderedAt
+		return orderedAt, false
 	}
-	return r.parseTime("endDate and endTime", date+clockTime)
+	return r.parseTime("endDate and endTime", date+clockTime), true
 }
 
 func (r *reading) parseTime(name, digits string) time.Time {

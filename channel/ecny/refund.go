@@ -19,10 +19,10 @@ const (
 // The documented codes that decide something.
 const (
 	codeOverdue   = "TRADE_OVERDUE"        // the payment is too old to be refunded
-	codeNotExists = "CMBORDERID_NOT_EXIST" // of a query: there is no such refund
+	codeNotExists = "CMBORDERID_NOT_EXIST" // of a query: there is no such refund, or order
 )
 
-// foundFor is how long after its order a refund is surely found: the bank looks back for rememberedFor, and whose clock counts it does
+// foundFor is how long after it was ordered a refund or a payment is surely found: the bank looks back for rememberedFor, and whose clock counts it does
 // not say.
 const foundFor = rememberedFor - 24*time.Hour
 

@@ -15,7 +15,7 @@ import (
 // answerBytesMax bounds what is read of an answer.
 const answerBytesMax = 1 << 20
 
-// AnswerError is an answer that tells nothing certain of a refund: it is unknown, and asked about again. Code is empty when the answer
+// AnswerError is an answer that tells nothing certain of a refund or a payment: it is unknown, and asked about again. Code is empty when the answer
 // was none of UnionPay's, such as a proxy's.
 type AnswerError struct {
 	Status  int    // of HTTP
@@ -49,7 +49,7 @@ func refusal(f fields, codeName, messageName string) *AnswerError {
 	return &AnswerError{Status: http.StatusOK, Code: code, Message: string(message)}
 }
 
-// problem is the refusal of a verified answer as an error of Refund and Query. channel.ErrRefused is beside it (C5 of package channel) but
+// problem is the refusal of a verified answer as an error of Refund, Query and QueryPayment. channel.ErrRefused is beside it (C5 of package channel) but
 // for respCodes that speak of no refund: 02 and 06, UnionPay is closed or busy; 11, it does not know our signature; 37, it was asked too
 // often.
 func problem(f fields, codeName, messageName string) error {

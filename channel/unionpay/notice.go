@@ -82,7 +82,7 @@ func (r *reading) marked(marks []string) {
 	}
 }
 
-// payment completes the notice of a payment.
+// payment completes the notice of a payment, from a notice or from the answer to a query, to the same values.
 func (r *reading) payment(notice *channel.Notice) {
 	r.marked(marksOfASuccess)
 	notice.Event = channel.EventPaid

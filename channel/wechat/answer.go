@@ -24,6 +24,7 @@ const answerBytesMax = 1 << 20
 const (
 	codeAccountAbnormal = "USER_ACCOUNT_ABNORMAL" // the payer's account is void: the refund has failed
 	codeNotExists       = "RESOURCE_NOT_EXISTS"
+	codeNoOrder         = "ORDER_NOT_EXIST" // of a payment, and spelled otherwise
 )
 
 // answer is what came back from WeChat Pay.
@@ -34,7 +35,7 @@ type answer struct {
 	verified error // nil: the signature is right
 }
 
-// AnswerError is an answer that tells nothing certain of a refund: it is unknown, and asked about again. Code is empty when the answer
+// AnswerError is an answer that tells nothing certain of a refund or a payment: it is unknown, and asked about again. Code is empty when the answer
 // was none of WeChat Pay's, such as a proxy's.
 type AnswerError struct {
 	Status  int    // of HTTP
@@ -73,8 +74,8 @@ func (a *answer) refusal() *AnswerError {
 	return refusal
 }
 
-// problem is a refusal as an error of Refund and Query: channel.ErrRefused is beside it when WeChat Pay has signed it and its code speaks
-// of the refund (C5 of package channel).
+// problem is a refusal as an error of Refund, Query and QueryPayment: channel.ErrRefused is beside it when WeChat Pay has signed it and its
+// code speaks of what was asked (C5 of package channel).
 func (a *answer) problem(refusal *AnswerError) error {
 	if a.verified == nil && refusal.speaksOfRefund() {
 		return fmt.Errorf("%w: %w", channel.ErrRefused, refusal)

@@ -1,12 +1,17 @@
 package wechat_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/channel/channeltest"
 	"github.com/settled-dev/settled/channel/wechat"
+	"github.com/settled-dev/settled/internal/clock"
+	"github.com/settled-dev/settled/tasks"
 )
 
 // FuzzReadNotice sends bytes that anyone could send. Of them, only those of the seeds were ever signed.
@@ -70,4 +75,95 @@ func checkNotice(t *testing.T, c *wechat.Channel, notice channel.Notice, err err
 		(notice.Event == channel.EventRefund) != (notice.RefundNumber != "") || (notice.Event == channel.EventPaid) != (notice.AppID == appID) {
 		t.Errorf("read %+v", notice)
 	}
+}
+
+// speaker is an HTTP transport that answers every request with a body, signed by WeChat Pay or by nobody.
+type speaker struct {
+	t      testing.TB
+	status int
+	body   string
+	signed bool
+}
+
+// RoundTrip implements http.RoundTripper.
+func (s *speaker) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := channeltest.Answer{Status: s.status, Body: s.body}.RoundTrip(r)
+	if s.signed {
+		response.Header = thePlatform().sign(s.t, []byte(s.body), noon, publicID)
+	}
+	return response, err
+}
+
+// channelOf makes the merchant's channel with the transport.
+func channelOf(f *testing.F, transport http.RoundTripper) *wechat.Channel {
+	f.Helper()
+	dir := f.TempDir()
+	c, err := wechat.Load(dir, thePlatform().settingsIn(f, dir, nil), &http.Client{Transport: transport})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return c.WithClock(clock.Fixed(noon))
+}
+
+// FuzzReadRefundAnswer hears bytes that anyone could send, and the same signed by WeChat Pay, whatever they say.
+func FuzzReadRefundAnswer(f *testing.F) {
+	s := &speaker{}
+	c := channelOf(f, s)
+	for _, status := range []string{"SUCCESS", "PROCESSING", "CLOSED", "ABNORMAL"} {
+		f.Add(200, said(f, status, nil))
+	}
+	f.Add(403, `{"code":"USER_ACCOUNT_ABNORMAL","message":"\ud800"}`)
+	f.Add(404, `{"code":"RESOURCE_NOT_EXISTS"}`)
+	f.Add(200, `[[[[[[`)
+	f.Add(200, `{"amount":{"refund":3e3}}`)
+	f.Fuzz(func(t *testing.T, status int, body string) {
+		for _, signed := range []bool{false, true} {
+			s.t, s.status, s.body, s.signed = t, status, body, signed
+			for name, call := range map[string]func(context.Context, tasks.RefundOrder) (channel.RefundAnswer, error){
+				"refund": c.Refund, "query": c.Query} {
+				answer, err := call(t.Context(), order())
+				switch {
+				case err != nil && (answer != (channel.RefundAnswer{}) || channeltest.Shows(err.Error(), thePlatform().secrets())):
+					t.Errorf("%s of %q: %+v, %v", name, body, answer, err)
+				case err == nil && !signed:
+					t.Errorf("%s: %+v of %q, which nobody has signed", name, answer, body)
+				case errors.Is(err, channel.ErrUnknownNumber) && (name == "refund" || status != http.StatusNotFound):
+					t.Errorf("%s of %d %q: %v", name, status, body, err)
+				}
+				ended := answer.State == channel.RefundSucceeded
+				if ended && status != http.StatusOK || ended == answer.EndedAt.IsZero() || (answer.State == channel.RefundFailed) != (answer.Reason != "") {
+					t.Errorf("%s of %d %q: %+v", name, status, body, answer)
+				}
+				escaped := strings.Contains(body, `\u`)
+				if ended && !escaped && !strings.Contains(body, order().Number) {
+					t.Errorf("%q is a success of our refund", body)
+				}
+			}
+		}
+	})
+}
+
+// FuzzReadPaymentAnswer hears bytes that anyone could send, and the same signed by WeChat Pay, whatever they say.
+func FuzzReadPaymentAnswer(f *testing.F) {
+	s := &speaker{}
+	c := channelOf(f, s)
+	f.Add(200, string(channeltest.Encode(f, payment())))
+	for _, state := range []string{"NOTPAY", "CLOSED", "PAYERROR", "REFUND"} {
+		f.Add(200, string(channeltest.Encode(f, unpaid(state))))
+	}
+	f.Add(404, `{"code":"ORDER_NOT_EXIST","message":"\u0000"}`)
+	f.Add(200, `{"trade_state":"SUCCESS","amount":{"total":1.0e2}}`)
+	f.Fuzz(func(t *testing.T, status int, body string) {
+		for _, signed := range []bool{false, true} {
+			s.t, s.status, s.body, s.signed = t, status, body, signed
+			notice, err := c.QueryPayment(t.Context(), recharge())
+			channeltest.CheckPayment(t, recharge(), notice, err, thePlatform().secrets())
+			if certain := err == nil || errors.Is(err, channel.ErrUnpaid); certain && (!signed || status != http.StatusOK) {
+				t.Errorf("%d %q, signed %v: %+v, %v", status, body, signed, notice, err)
+			}
+			if err == nil && (notice.MerchantID != mchID || notice.AppID != appID) {
+				t.Errorf("read %+v", notice)
+			}
+		}
+	})
 }

@@ -71,19 +71,35 @@ func (c *Channel) ReadNotice(header http.Header, body []byte, now time.Time) (ch
 // readPayment completes the notice of a payment.
 func (c *Channel) readPayment(content strictjson.Object, _ string, notice *channel.Notice) error {
 	var r reading
-	amount := r.object(content, "amount")
-	notice.Event = channel.EventPaid
-	notice.MerchantID, notice.AppID = r.id(content, "mchid"), r.id(content, "appid")
-	notice.OutTradeNo, notice.ChannelTxnID = r.id(content, "out_trade_no"), r.id(content, "transaction_id")
-	notice.OccurredAt = r.time(content, "success_time")
-	notice.Amount = r.fen(amount, "total")
-	r.yuanOnly(amount, true)
+	r.order(content, notice)
+	r.payment(content, notice)
 	if r.text(content, "trade_state") != "SUCCESS" {
 		r.refuse("trade_state", "is not SUCCESS") // nor acknowledged: money may have moved that nobody would look at
 	}
 	if r.err != nil {
 		return fmt.Errorf("%w: payment's %w", channel.ErrMalformed, r.err)
 	}
+	return c.checkOurs(*notice)
+}
+
+// order reads whose order a message is about, and which.
+func (r *reading) order(content strictjson.Object, notice *channel.Notice) {
+	notice.MerchantID, notice.AppID = r.id(content, "mchid"), r.id(content, "appid")
+	notice.OutTradeNo = r.id(content, "out_trade_no")
+}
+
+// payment reads a payment, in a notice or in an answer, to the same values (W6).
+func (r *reading) payment(content strictjson.Object, notice *channel.Notice) {
+	amount := r.object(content, "amount")
+	notice.Event = channel.EventPaid
+	notice.ChannelTxnID = r.id(content, "transaction_id")
+	notice.OccurredAt = r.time(content, "success_time")
+	notice.Amount = r.fen(amount, "total")
+	r.yuanOnly(amount, true)
+}
+
+// checkOurs refuses what is about an order of another merchant or app.
+func (c *Channel) checkOurs(notice channel.Notice) error {
 	if notice.MerchantID != c.mchID || notice.AppID != c.appID {
 		return fmt.Errorf("%w: payment of merchant %s, app %s", channel.ErrNotOurs, notice.MerchantID, notice.AppID)
 	}

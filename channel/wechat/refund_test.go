@@ -66,7 +66,7 @@ func (g *gateway) serve(t *testing.T) *wechat.Channel {
 }
 
 // said is the body of an answer about the order.
-func said(t *testing.T, status string, change func(map[string]any)) string {
+func said(t testing.TB, status string, change func(map[string]any)) string {
 	t.Helper()
 	content := map[string]any{"refund_id": "50000000382019052709732678859", "out_refund_no": "rf_0123-4", "out_trade_no": "o1",
 		"transaction_id": "4200001234202603021234567890", "channel": "ORIGINAL", "user_received_account": "招商银行信用卡0403",

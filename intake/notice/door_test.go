@@ -75,7 +75,10 @@ func (d *door) handle(ports notice.Ports) {
 }
 
 // plain is a channel that speaks plainly: a body is the notice, or names what is wrong with it.
-type plain struct{ channel.Refunder }
+type plain struct {
+	channel.Refunder
+	channel.PaymentQuerier
+}
 
 // words are the body of a plain message.
 type words struct {

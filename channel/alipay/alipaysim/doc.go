@@ -1,5 +1,5 @@
 // Package alipaysim is Alipay's side of the wire, for tests, demos and drills: it makes keys for itself and for a merchant's app, signs
-// notices, and serves the gateway's refunds. The formats are those of package alipay, whose doc.go names the sources; they are
+// notices, and serves the gateway's refunds and its query of a trade. The formats are those of package alipay, whose doc.go names the sources; they are
 // written down here a second time, so that neither side hides a mistake of the other.
 //
 // # Keys
@@ -19,7 +19,8 @@
 //	simulate.ErrNumberTaken                 40004 ACQ.DISCORDANT_REPEAT_REQUEST
 //	anything else                           40004 ACQ.SYSTEM_ERROR
 //
-// A query of a refund that is done is 10000 with REFUND_SUCCESS; of any other, 10000 without a refund_status. Before the desk is asked:
+// A query of a trade is 10000 with TRADE_SUCCESS, WAIT_BUYER_PAY or TRADE_CLOSED, with send_pay_date if it was ever paid, or 40004
+// ACQ.TRADE_NOT_EXIST. A query of a refund that is done is 10000 with REFUND_SUCCESS; of any other, 10000 without a refund_status. Before the desk is asked:
 // another app, signature or time is 40002, the one answer without a signature; a content that cannot be read is 40004
 // ACQ.INVALID_PARAMETER; a new refund of a payment more than 365 days old is 40004 ACQ.TRADE_HAS_FINISHED. The seconds that must lie
 // between two refunds of a trade are not imitated.

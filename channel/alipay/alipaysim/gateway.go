@@ -50,7 +50,14 @@ func refusal(code, message string) node {
 	return node{"code": "40004", "msg": "Business Failed", "sub_code": code, "sub_msg": message}
 }
 
-// request is the content of a refund, and without an amount that of a query.
+// The methods that are served.
+const (
+	methodRefund       = "alipay.trade.refund"
+	methodQueryRefund  = "alipay.trade.fastpay.refund.query"
+	methodQueryPayment = "alipay.trade.query"
+)
+
+// request is the content of a refund, without an amount that of its query, and without its number that of a trade's query.
 type request struct {
 	TradeNo      string `json:"trade_no"`
 	OutTradeNo   string `json:"out_trade_no"`
@@ -58,8 +65,8 @@ type request struct {
 	RefundAmount string `json:"refund_amount"`
 }
 
-func (r request) valid() bool {
-	return (r.TradeNo != "" || r.OutTradeNo != "") && r.OutRequestNo != "" &&
+func (r request) valid(method string) bool {
+	return (r.TradeNo != "" || r.OutTradeNo != "") && (r.OutRequestNo != "" || method == methodQueryPayment) &&
 		len(r.TradeNo) <= 64 && len(r.OutTradeNo) <= 64 && len(r.OutRequestNo) <= 64
 }
 
@@ -89,16 +96,18 @@ func (c *Channel) Handler(desk simulate.Desk) http.Handler {
 func (c *Channel) serve(w http.ResponseWriter, desk simulate.Desk, form url.Values) {
 	method := form.Get("method")
 	var asked request
-	readable := json.Unmarshal([]byte(form.Get("biz_content")), &asked) == nil && asked.valid()
+	readable := json.Unmarshal([]byte(form.Get("biz_content")), &asked) == nil && asked.valid(method)
 	switch {
-	case method != "alipay.trade.refund" && method != "alipay.trade.fastpay.refund.query":
+	case method != methodRefund && method != methodQueryRefund && method != methodQueryPayment:
 		c.answer(w, "error", refusedMethod, false)
 	case !c.authorized(form):
 		c.answer(w, method, refusedSignature, false)
 	case !readable:
 		c.answer(w, method, refusedParameter, true)
-	case method == "alipay.trade.refund":
+	case method == methodRefund:
 		c.answer(w, method, refund(desk, asked), true)
+	case method == methodQueryPayment:
+		c.answer(w, method, queryPayment(desk, asked), true)
 	default:
 		c.answer(w, method, query(desk, asked), true)
 	}
@@ -156,6 +165,32 @@ func query(desk simulate.Desk, asked request) node {
 	if known && found.State == channel.RefundSucceeded && found.Payment.ChannelTxnID == payment.ChannelTxnID {
 		maps.Copy(answer, node{"trade_no": payment.ChannelTxnID, "out_trade_no": payment.OutTradeNo, "out_request_no": found.Number,
 			"refund_amount": found.Amount.String(), "total_amount": payment.Amount.String(), "refund_status": "REFUND_SUCCESS"})
+	}
+	return answer
+}
+
+// queryPayment tells how far a trade is. A trade that was refunded as a whole is closed, like one that nobody paid in time: only the time
+// of its payment tells them apart.
+func queryPayment(desk simulate.Desk, asked request) node {
+	found, known := desk.Ordered(asked.OutTradeNo)
+	if !known {
+		return refusedNoTrade
+	}
+	answer := node{"code": "10000", "msg": "Success", "out_trade_no": asked.OutTradeNo, "buyer_logon_id": "180****0062",
+		"buyer_pay_amount": "0.00", "receipt_amount": "0.00", "total_amount": found.Amount.String(),
+		"trade_no": messageID(channel.Notice{OutTradeNo: asked.OutTradeNo})[:28]}
+	switch found.State {
+	case simulate.OrderPaid:
+		amount := found.Payment.Amount
+		maps.Copy(answer, node{"trade_no": found.Payment.ChannelTxnID, "total_amount": amount.String(), "buyer_pay_amount": amount.String(),
+			"receipt_amount": amount.String(), "send_pay_date": wireTime(found.Payment.PaidAt), "trade_status": "TRADE_SUCCESS"})
+		if found.Refunded.Cmp(amount) >= 0 {
+			answer["trade_status"] = "TRADE_CLOSED"
+		}
+	case simulate.OrderClosed:
+		answer["trade_status"] = "TRADE_CLOSED"
+	default:
+		answer["trade_status"] = "WAIT_BUYER_PAY"
 	}
 	return answer
 }

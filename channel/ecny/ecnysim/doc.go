@@ -1,5 +1,5 @@
 // Package ecnysim is the bank's side of the wire for digital RMB, for tests, demos and drills: it makes keys for itself and for a
-// merchant, signs notices, and serves the interfaces of refunds. The format is that of package ecny, whose doc.go says what it is
+// merchant, signs notices, and serves the interfaces of refunds and the query of an order. The format is that of package ecny, whose doc.go says what it is
 // modelled on; it is written down here a second time, so that neither side hides a mistake of the other.
 //
 // # Keys
@@ -14,7 +14,9 @@
 //	simulate.ErrUnknownPayment              SUCCESS FAIL OCMBORDERID_NOT_EXIST
 //	simulate.ErrTooMuch                     SUCCESS FAIL NOT_ENOUGH
 //	simulate.ErrNumberTaken                 SUCCESS FAIL ORDERID_DUPLICATION
-//	no such refund                          SUCCESS FAIL CMBORDERID_NOT_EXIST; more than 15 days old, CMB_ORDERID_NOT_EXIST
+//	an order that is paid                   SUCCESS SUCCESS; S, or R once something of it was refunded
+//	an order that is not paid, or closed    SUCCESS SUCCESS; P, C
+//	no such refund or order                 SUCCESS FAIL CMBORDERID_NOT_EXIST; more than 15 days old, CMB_ORDERID_NOT_EXIST
 //	anything else                           SUCCESS FAIL SYSTERM_ERROR
 //
 // Before the desk is asked: a wrong signature, header or time is FAIL SIGN_ERROR; a request that cannot be read is FAIL

@@ -19,13 +19,14 @@ import (
 const (
 	refundPath = "/polypay/v1.0/mchorders/refund"
 	queryPath  = "/polypay/v1.0/mchorders/refundquery"
+	orderPath  = "/polypay/v1.0/mchorders/orderquery"
 	// requestBytesMax bounds the body of a request.
 	requestBytesMax = 1 << 20
 	// requestAgeMax is how far the timestamp of a request may be from now. The bank's document does not say: assumed.
 	requestAgeMax = 5 * time.Minute
 	// refundableFor is how long a payment can be refunded. The bank's document has the refusal, not the time: assumed.
 	refundableFor = 365 * 24 * time.Hour
-	// queriedFor is how far back the bank looks for a refund.
+	// queriedFor is how far back the bank looks for a refund or an order.
 	queriedFor = 15 * 24 * time.Hour
 )
 
@@ -66,11 +67,12 @@ type request struct {
 	CurrencyCode   string `json:"currencyCode"`
 }
 
-// Handler implements simulate.Dialect: it serves the refund and the query of a refund, at their own paths.
+// Handler implements simulate.Dialect: it serves the refund and the queries of a refund and of an order, at their own paths.
 func (c *Channel) Handler(desk simulate.Desk) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST "+refundPath, c.signed(func(asked request) (map[string]string, *refusal) { return refund(desk, asked) }))
 	mux.Handle("POST "+queryPath, c.signed(func(asked request) (map[string]string, *refusal) { return query(desk, asked) }))
+	mux.Handle("POST "+orderPath, c.signed(func(asked request) (map[string]string, *refusal) { return queryOrder(desk, asked) }))
 	return mux
 }
 
@@ -115,6 +117,30 @@ func query(desk simulate.Desk, asked request) (map[string]string, *refusal) {
 		return nil, refusalTooOld
 	}
 	return answerContent(found, "tradeState"), nil
+}
+
+func queryOrder(desk simulate.Desk, asked request) (map[string]string, *refusal) {
+	found, known := desk.Ordered(asked.OrderID)
+	content := map[string]string{"currencyCode": "156", "payType": "EC", "thirdOrderId": hashed("EC", asked.OrderID), "dscAmt": "0",
+		"cmbOrderId": hashed("0032", asked.OrderID), "txnAmt": fen(found.Amount.Fen())}
+	switch {
+	case !known:
+		return nil, refusalNoRefund
+	case found.State == simulate.OrderClosed:
+		content["tradeState"] = "C"
+	case found.State == simulate.OrderUnpaid:
+		content["tradeState"] = "P"
+	case desk.Now().Sub(found.Payment.PaidAt) > queriedFor:
+		return nil, refusalTooOld
+	default:
+		ended := found.Payment.PaidAt.In(clock.Shanghai).Format("20060102150405")
+		content["txnTime"], content["endDate"], content["endTime"] = ended, ended[:8], ended[8:]
+		content["cmbOrderId"], content["txnAmt"], content["tradeState"] = found.Payment.ChannelTxnID, fen(found.Payment.Amount.Fen()), "S"
+		if found.Refunded.IsPositive() {
+			content["tradeState"] = "R"
+		}
+	}
+	return content, nil
 }
 
 // answerContent is a refund as both interfaces show it; only the name of its state differs.

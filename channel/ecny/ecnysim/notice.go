@@ -17,7 +17,7 @@ import (
 
 // Notice implements simulate.Dialect. The merchant is made up where the notice has none. The bank tells of payments and refunds that
 // succeeded and of nothing else: EventClosed is simulate.ErrNoNotice, and so is a refund that failed or is processing. EventOther is
-// sent as a payment in progress.
+// sent as a payment in progress. A notice with TimeUnknown leaves the time of its end out.
 func (c *Channel) Notice(notice channel.Notice, _ time.Time) (simulate.Message, error) {
 	content := map[string]string{"merId": cmp.Or(notice.MerchantID, MerchantID), "userId": UserID, "currencyCode": "156", "payType": "EC",
 		"thirdOrderId": hashed("EC", notice.OutTradeNo+notice.RefundNumber)}
@@ -36,7 +36,9 @@ func (c *Channel) Notice(notice channel.Notice, _ time.Time) (simulate.Message, 
 		return simulate.Message{}, fmt.Errorf("%w: %s %s", simulate.ErrNoNotice, notice.Event, notice.Refund.State)
 	}
 	content["txnTime"] = at.In(clock.Shanghai).Format("20060102150405")
-	content["endDate"], content["endTime"] = content["txnTime"][:8], content["txnTime"][8:]
+	if !notice.TimeUnknown {
+		content["endDate"], content["endTime"] = content["txnTime"][:8], content["txnTime"][8:]
+	}
 	text, err := json.Marshal(content)
 	if err != nil {
 		return simulate.Message{}, fmt.Errorf("word the notice: %w", err)

@@ -1,5 +1,5 @@
 // Package unionpaysim is UnionPay's side of the wire, for tests, demos and drills: it has a certification authority of its own, signs
-// notices, and serves the interfaces of refunds. The formats are those of package unionpay, whose doc.go names the sources; they are
+// notices, and serves the interfaces of refunds and the query of an order. The formats are those of package unionpay, whose doc.go names the sources; they are
 // written down here a second time, so that neither side hides a mistake of the other.
 //
 // # Keys
@@ -20,6 +20,8 @@
 //	of a query                              respCode, origRespCode
 //	no such refund, or with another time    34
 //	processing, succeeded, failed           00; 05, 00, the code in front of the reason or 63
+//	an order that waits, is paid, is closed 00; 05, 00, 39
+//	no such order, or with another time     34
 //
 // Before the desk is asked: a wrong signature is 11, a field that is missing or cannot be read is 10. The limits of age are not imitated.
 //

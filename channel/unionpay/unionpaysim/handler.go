@@ -3,6 +3,7 @@ package unionpaysim
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -73,7 +74,27 @@ func (s *counter) refund(request, answer message) (code string) {
 	return "00"
 }
 
-// query finds a refund at the desk.
+// queryPayment tells how far a payer's order is. Of a closed one UnionPay has no word of its own: it tells that an attempt came too late.
+func queryPayment(ordered simulate.Ordered, request, answer message) (code string) {
+	if !ordered.OrderedAt.IsZero() && wireTime(ordered.OrderedAt) != request["txnTime"] {
+		return "34"
+	}
+	answer["txnType"], answer["txnSubType"], answer["bizType"] = "01", "01", "000201"
+	answer["txnAmt"], answer["settleAmt"] = strconv.FormatInt(ordered.Amount.Fen(), 10), "0"
+	switch ordered.State {
+	case simulate.OrderPaid:
+		answer["origRespCode"], answer["queryId"], answer["payCardType"] = "00", ordered.Payment.ChannelTxnID, "01"
+		maps.Copy(answer, settlement(ordered.Payment.Amount, ordered.Payment.PaidAt))
+	case simulate.OrderClosed:
+		answer["origRespCode"] = "39"
+	default:
+		answer["origRespCode"] = "05"
+	}
+	answer["origRespMsg"] = messages[answer["origRespCode"]]
+	return "00"
+}
+
+// query finds an order or a refund at the desk.
 func (s *counter) query(request, answer message) (code string) {
 	number := request["orderId"]
 	if !orderIDForm.MatchString(number) || !timeForm.MatchString(request["txnTime"]) || request["txnType"] != "00" ||
@@ -83,6 +104,9 @@ func (s *counter) query(request, answer message) (code string) {
 	s.mu.Lock()
 	at, taken := s.times[number]
 	s.mu.Unlock()
+	if ordered, known := s.desk.Ordered(number); known {
+		return queryPayment(ordered, request, answer)
+	}
 	found, known := s.desk.Refunded(number)
 	if !known || taken && at != request["txnTime"] {
 		return "34"

@@ -1,5 +1,5 @@
 // Package wechatsim is WeChat Pay's side of the wire, for tests, demos and drills: it makes keys for itself and for a merchant, signs
-// and encrypts notices, and serves the interfaces of refunds. The formats are those of package wechat, whose doc.go names the
+// and encrypts notices, and serves the interfaces of refunds and the query of an order. The formats are those of package wechat, whose doc.go names the
 // sources; they are written down here a second time, so that neither side hides a mistake of the other.
 //
 // # Keys
@@ -16,6 +16,9 @@
 //	simulate.ErrUnknownPayment              404 RESOURCE_NOT_EXISTS
 //	simulate.ErrTooMuch, ErrNumberTaken     400 INVALID_REQUEST
 //	no such refund                          404 RESOURCE_NOT_EXISTS
+//	an order that is paid                   200 SUCCESS, or REFUND once something of it was refunded
+//	an order that is not paid, or closed    200 NOTPAY, CLOSED
+//	no such order                           404 ORDER_NOT_EXIST
 //	anything else                           500 SYSTEM_ERROR
 //
 // Before the desk is asked: a wrong or old Authorization is 401 SIGN_ERROR, the one answer without a signature; a request that cannot be

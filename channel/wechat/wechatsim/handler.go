@@ -12,12 +12,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/channel/simulate"
 	"github.com/settled-dev/settled/money"
 )
 
 const (
 	refundsPath = "/v3/refund/domestic/refunds"
+	ordersPath  = "/v3/pay/transactions/out-trade-no"
 	// requestBytesMax bounds the body of a request.
 	requestBytesMax = 1 << 20
 	// requestAgeMax is how far the timestamp of a request may be from now.
@@ -38,6 +40,7 @@ var (
 	faultSignature   = &fault{http.StatusUnauthorized, "SIGN_ERROR", "签名错误"}
 	faultParameter   = &fault{http.StatusBadRequest, "PARAM_ERROR", "参数错误"}
 	faultNoPayment   = &fault{http.StatusNotFound, "RESOURCE_NOT_EXISTS", "订单不存在"}
+	faultNoOrder     = &fault{http.StatusNotFound, "ORDER_NOT_EXIST", "订单不存在"}
 	faultNoRefund    = &fault{http.StatusNotFound, "RESOURCE_NOT_EXISTS", "退款单不存在"}
 	faultTooMuch     = &fault{http.StatusBadRequest, "INVALID_REQUEST", "申请退款金额大于订单可退金额"}
 	faultNumberTaken = &fault{http.StatusBadRequest, "INVALID_REQUEST", "订单金额或退款金额与之前请求不一致，请核实后再试"}
@@ -57,8 +60,8 @@ type refundRequest struct {
 	} `json:"amount"`
 }
 
-// Handler implements simulate.Dialect: it serves the refund and the query of a refund, at their own paths. It may be mounted below
-// another path with http.StripPrefix: signatures cover the path that was asked for.
+// Handler implements simulate.Dialect: it serves the refund and the queries of a refund and of an order, at their own paths. It may
+// be mounted below another path with http.StripPrefix: signatures cover the path that was asked for.
 func (c *Channel) Handler(desk simulate.Desk) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST "+refundsPath, c.signed(func(_ *http.Request, body []byte) (any, *fault) { return refund(desk, body) }))
@@ -69,7 +72,34 @@ func (c *Channel) Handler(desk simulate.Desk) http.Handler {
 		}
 		return refundAnswer(found), nil
 	}))
+	mux.Handle("GET "+ordersPath+"/{number}", c.signed(func(r *http.Request, _ []byte) (any, *fault) {
+		if r.URL.Query().Get("mchid") != MerchantID {
+			return nil, faultParameter
+		}
+		found, known := desk.Ordered(r.PathValue("number"))
+		if !known {
+			return nil, faultNoOrder
+		}
+		return orderAnswer(r.PathValue("number"), found), nil
+	}))
 	return mux
+}
+
+// orderAnswer is an order as the query shows it: of one that is not paid, little more than its state.
+func orderAnswer(number string, o simulate.Ordered) map[string]any {
+	switch o.State {
+	case simulate.OrderPaid:
+		content := paymentContent(channel.Notice{MerchantID: MerchantID, AppID: AppID, OutTradeNo: number, ChannelTxnID: o.Payment.ChannelTxnID,
+			Amount: o.Payment.Amount, OccurredAt: o.Payment.PaidAt})
+		if o.Refunded.IsPositive() {
+			content["trade_state"], content["trade_state_desc"] = "REFUND", "订单发生过退款"
+		}
+		return content
+	case simulate.OrderClosed:
+		return map[string]any{"mchid": MerchantID, "appid": AppID, "out_trade_no": number, "trade_state": "CLOSED", "trade_state_desc": "订单已关闭"}
+	default:
+		return map[string]any{"mchid": MerchantID, "appid": AppID, "out_trade_no": number, "trade_state": "NOTPAY", "trade_state_desc": "订单未支付"}
+	}
 }
 
 // refund takes a refund at the desk.
