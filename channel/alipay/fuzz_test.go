@@ -131,6 +131,35 @@ func FuzzReadAnswer(f *testing.F) {
 	})
 }
 
+// FuzzReadPaymentAnswer hears bytes that anyone could send, and nodes that Alipay has signed, whatever they say.
+func FuzzReadPaymentAnswer(f *testing.F) {
+	p := thePlatform()
+	dir := f.TempDir()
+	settings := p.settingsIn(f, dir, nil)
+	for _, fields := range []map[string]string{traded, with(traded, "trade_status", "TRADE_CLOSED"), untraded("TRADE_CLOSED"),
+		untraded("WAIT_BUYER_PAY"), refusal("40004", "ACQ.TRADE_NOT_EXIST")} {
+		f.Add(200, string(channeltest.Encode(f, fields)))
+	}
+	f.Add(200, `{"code":"10000","trade_status":{},"send_pay_date":null}`)
+	f.Add(404, `]`)
+	f.Fuzz(func(t *testing.T, status int, text string) {
+		const name = "alipay_trade_query_response"
+		whole := `{"` + name + `":` + text + `,"sign":"` + signature(t, p.newer, text) + `"}`
+		for body, genuine := range map[string]bool{text: false, `{"` + name + `":` + text + `}`: false, whole: true} {
+			c, err := alipay.Load(dir, settings, &http.Client{Transport: channeltest.Answer{Status: status, Body: body}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			notice, err := c.WithClock(clock.Fixed(noon)).QueryPayment(t.Context(), recharge())
+			channeltest.CheckPayment(t, recharge(), notice, err, secrets())
+			certain := err == nil || errors.Is(err, channel.ErrUnpaid) || errors.Is(err, channel.ErrUnknownNumber)
+			if certain && (!genuine || status != http.StatusOK) {
+				t.Errorf("%d %s: %+v, %v", status, body, notice, err)
+			}
+		}
+	})
+}
+
 // FuzzLoad reads settings that anyone could have written, over real files.
 func FuzzLoad(f *testing.F) {
 	p := thePlatform()
