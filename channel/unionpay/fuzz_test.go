@@ -105,6 +105,39 @@ func FuzzReadAnswer(f *testing.F) {
 	})
 }
 
+// FuzzReadPaymentAnswer lets anyone answer, and UnionPay say anything.
+func FuzzReadPaymentAnswer(f *testing.F) {
+	p := thePlatform()
+	dir := f.TempDir()
+	transport := &channeltest.Answer{Status: http.StatusOK}
+	c, err := unionpay.Load(dir, p.settingsIn(f, dir, nil), &http.Client{Transport: transport})
+	if err != nil {
+		f.Fatal(err)
+	}
+	c = c.WithClock(clock.Fixed(noon))
+	f.Add(answerText(p.signer.sign(f, looked("05"))), "00", "00", "952603021959303028398", "10000", "0302195930", "currencyCode", "156")
+	f.Add(pairs(looked("00")), "00", "61", "", "1", "", "x", "[")
+	f.Add("respCode=34", "34", "", "", "", "", "orderId", "rc1")
+	f.Add("{", "00", "A6", "1", "9", "0229000000", "queryId", "\xff")
+	f.Fuzz(func(t *testing.T, body, code, end, query, amount, at, name, value string) {
+		content := looked("00")
+		maps.Copy(content, map[string]string{"respCode": code, "origRespCode": end, "queryId": query, "txnAmt": amount, "traceTime": at})
+		if name != "signature" && name != "signPubKeyCert" {
+			content[name] = value
+		}
+		for text, genuine := range map[string]bool{body: strings.Contains(body, "signature="), pairs(content): false,
+			answerText(p.signer.sign(t, content)): true} {
+			transport.Body = text
+			notice, err := c.QueryPayment(t.Context(), recharge())
+			channeltest.CheckPayment(t, recharge(), notice, err, secrets())
+			certain := err == nil || errors.Is(err, channel.ErrUnpaid) || errors.Is(err, channel.ErrUnknownNumber)
+			if certain && !genuine && !strings.Contains(text, "signature=") {
+				t.Errorf("%q, which nobody has signed: %+v, %v", text, notice, err)
+			}
+		}
+	})
+}
+
 // FuzzLoad gives settings of any content.
 func FuzzLoad(f *testing.F) {
 	p := thePlatform()
