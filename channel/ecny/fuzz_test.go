@@ -65,7 +65,7 @@ func checkNotice(t *testing.T, c *ecny.Channel, notice channel.Notice, err error
 		return
 	}
 	isPaid, isRefund := notice.Event == channel.EventPaid, notice.Event == channel.EventRefund
-	if notice.MerchantID != merID || notice.OccurredAt.IsZero() || (isPaid || isRefund) != notice.Amount.IsPositive() ||
+	if notice.TimeUnknown && !isPaid || notice.MerchantID != merID || notice.OccurredAt.IsZero() || (isPaid || isRefund) != notice.Amount.IsPositive() ||
 		isRefund == (notice.ChannelTxnID != "") || isRefund == (notice.OutTradeNo != "") || isRefund != (notice.RefundNumber != "") ||
 		isRefund != (notice.Refund.State != "") || !notice.Refund.EndedAt.IsZero() {
 		t.Errorf("read %+v", notice)

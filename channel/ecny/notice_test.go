@@ -62,8 +62,8 @@ func TestTimeOfTheOrderStandsInForThatOfItsEnd(t *testing.T) {
 	for _, name := range []string{"endDate", "endTime"} {
 		for _, value := range []any{nil, ""} {
 			got, err := c.ReadNotice(nil, b.notice(t, with(payment(), name, value)), noon)
-			if want := paidAt.Add(-90 * time.Second); err != nil || !got.OccurredAt.Equal(want) {
-				t.Errorf("%s %v: %v, %v, want %v", name, value, got.OccurredAt, err, want)
+			if want := paidAt.Add(-90 * time.Second); err != nil || !got.OccurredAt.Equal(want) || !got.TimeUnknown {
+				t.Errorf("%s %v: %v, unknown %t, %v, want %v", name, value, got.OccurredAt, got.TimeUnknown, err, want)
 			}
 		}
 	}

@@ -88,6 +88,8 @@ func TestMerchantReadsEveryNoticeAndTheBankItsReplies(t *testing.T) {
 	for name, told := range map[string]channel.Notice{
 		"payment": {Channel: tasks.SourceECNY, Event: channel.EventPaid, MerchantID: ecnysim.MerchantID, OutTradeNo: "rc1", ChannelTxnID: "t1",
 			Amount: money.FromFen(100_00), OccurredAt: noon},
+		"payment of no time": {Channel: tasks.SourceECNY, Event: channel.EventPaid, MerchantID: ecnysim.MerchantID, OutTradeNo: "rc1",
+			ChannelTxnID: "t1", Amount: money.FromFen(100_00), OccurredAt: noon, TimeUnknown: true},
 		"refund": {Channel: tasks.SourceECNY, Event: channel.EventRefund, MerchantID: ecnysim.MerchantID, RefundNumber: "rf1",
 			Amount: money.FromFen(30_00), OccurredAt: noon, Refund: channel.RefundAnswer{State: channel.RefundSucceeded}},
 		"other": {Channel: tasks.SourceECNY, Event: channel.EventOther, MerchantID: ecnysim.MerchantID, OutTradeNo: "rc2", ChannelTxnID: "t2",
@@ -258,6 +260,10 @@ func TestOldPaymentsAreNotRefundedAndOldRefundsNotFound(t *testing.T) {
 	s.clock.Advance(16 * 24 * time.Hour)
 	if answer, err := c.Query(t.Context(), order("rf1")); err == nil || errors.Is(err, channel.ErrUnknownNumber) {
 		t.Errorf("a refund of 16 days ago: %+v, %v", answer, err)
+	}
+	asked := channel.PaymentOrder{OutTradeNo: "rc1", OpenedAt: noon}
+	if notice, err := c.QueryPayment(t.Context(), asked); err == nil || errors.Is(err, channel.ErrUnknownNumber) {
+		t.Errorf("a payment of 16 days ago: %+v, %v", notice, err)
 	}
 	s.desk.At = noon.AddDate(1, 0, 1)
 	answer, err := c.Refund(t.Context(), order("rf2"))
