@@ -1,5 +1,5 @@
-// Package channel is the port through which a payment channel is asked to pay a refund back, and a simulated channel behind it.
-// Adapters of real channels join as packages below this one.
+// Package channel is the port through which a payment channel is asked to pay a refund back and what became of a payment, and a simulated
+// channel behind it. Adapters of real channels join as packages below this one.
 //
 // # The outside world answers "unknown"
 //
@@ -26,6 +26,12 @@
 //
 // Two workers may call at the same time for one number. Channels refund a number once: out_refund_no at WeChat Pay, out_request_no
 // at Alipay; a repeat is answered with what became of the first. At UnionPay it is orderId with txnTime, and a repeat is refused.
+//
+// # Payments
+//
+// A channel tells of a payment by notices, and gives up some time: UnionPay after twelve minutes. QueryPayment asks about an order by its
+// number, and reads a payment to what its notice would have said, so that the two are one request. An order that is not paid is asked
+// about again later: that it is unpaid, or has never been seen, says nothing of the next minute. Only EventClosed is an end.
 //
 // # Failures
 //

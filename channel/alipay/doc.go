@@ -1,5 +1,5 @@
 // Package alipay is the merchant's side of Alipay's open platform, for a merchant that is its own app: it reads the notices that Alipay
-// sends, and asks it for refunds. It needs nothing but the standard library.
+// sends, asks it for refunds, and asks it what became of payments. It needs nothing but the standard library.
 //
 // # Notices
 //
@@ -50,6 +50,17 @@
 // its number and with its amount, which it pays once. That is what channel.ErrUnknownNumber leads to. A query in the first ten
 // seconds may say so of a refund that is just being made, which is the same and as harmless.
 //
+// # Payments
+//
+// QueryPayment is alipay.trade.query with our number as out_trade_no.
+//
+//	TRADE_SUCCESS, TRADE_FINISHED         channel.EventPaid at send_pay_date, which is a notice's gmt_payment, in Shanghai too
+//	TRADE_CLOSED with send_pay_date       the same: it was paid, and refunded as a whole since
+//	TRADE_CLOSED without it               channel.EventClosed
+//	WAIT_BUYER_PAY                        channel.ErrUnpaid
+//	ACQ.TRADE_NOT_EXIST                   channel.ErrUnknownNumber: also while the payer has not yet come as far as to be asked
+//	everything else                       an error: nothing is known
+//
 // # Invariants
 //
 //   - A1 Of a message that is not verified, only sign_type, sign and alipay_cert_sn are looked at.
@@ -65,6 +76,9 @@
 //   - A7 The same end of a refund reads the same in a notice, in an answer and in every query (C4 of package channel). They tell different
 //     times (gmt_refund with milliseconds, gmt_refund_pay on request only), so an end carries none; a notice has gmt_refund as its own.
 //   - A8 No key is printed by any verb of fmt, and no error quotes a key, a body or a value that was not checked.
+//   - A9 A payment is read only from an answer whose signature verifies and that repeats our order's number. The answer names neither app
+//     nor seller (where it does, they must be ours): that it is ours follows from the number, which no other merchant has, because it is
+//     random, and which Alipay looks up among the trades of the app that asks.
 //
 // # Failures
 //
@@ -77,7 +91,9 @@
 //
 // The documentation of opendocs.alipay.com: asynchronous notices with their fields and deliveries (open/203/105286), verification
 // of notices and answers (common/02mse7), alipay.trade.refund with its codes ("refund_fee: the total refunded", "fund_change=Y is
-// success, code=10000 is not") and alipay.trade.fastpay.refund.query ("no refund_status: the refund was not received, or failed");
+// success, code=10000 is not") and alipay.trade.fastpay.refund.query ("no refund_status: the refund was not received, or failed"),
+// alipay.trade.query ("TRADE_CLOSED: closed unpaid after its time, or refunded as a whole after the payment"; genuine answers of either, in
+// the tests of public clients, differ in send_pay_date);
 // AlipaySignature.rsaCheckV1 and getSignCheckContentV1 of the official SDK for Java, which keep empty values; and
 // github.com/smartwalle/alipay/v3 v3.2.30, with which the tests compare this package. Alipay's own limits (the time for refunds by
 // contract, three seconds between the refunds of a trade) are for Alipay to check; they surface as an AnswerError.

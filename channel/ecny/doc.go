@@ -1,5 +1,5 @@
-// Package ecny is the merchant's side of digital RMB (e-CNY): it reads the notices that an operating institution sends, and asks it for
-// refunds.
+// Package ecny is the merchant's side of digital RMB (e-CNY): it reads the notices that an operating institution sends, asks it for refunds,
+// and asks it what became of payments.
 //
 // # What it is modelled on
 //
@@ -37,6 +37,9 @@
 //
 // A refund's notice names the refund by our number and the bank's, and not its payment: OutTradeNo and ChannelTxnID are empty.
 //
+// A payment's notice may leave out endDate and endTime, when it ended. Then its time is that of the order, the earliest that it can be, and
+// Notice.TimeUnknown says so.
+//
 // Notices carry no time of their signature. What they tell may be 15 days old and 10 minutes ahead, by endDate and endTime or else by
 // txnTime; anything else is stale. Within that window a replay is as harmless as the bank's own redelivery: it tells the same.
 //
@@ -55,6 +58,18 @@
 // SYSTERM_MAINTAINING say that the bank does not know either. NOT_ENOUGH and the MCH_ codes want money and the same number. All of
 // them are an AnswerError, and all with returnCode SUCCESS, respCode FAIL but the two SYSTERM_ are beside channel.ErrRefused.
 //
+// # Payments
+//
+// QueryPayment is POST /polypay/v1.0/mchorders/orderquery, with our number as orderId.
+//
+//	returnCode, respCode SUCCESS; S, R                          channel.EventPaid, as a notice of the payment: R was refunded since
+//	                              C, D                          channel.EventClosed
+//	                              P, F                          channel.ErrUnpaid: after an attempt that failed the payer may make another
+//	returnCode SUCCESS, respCode FAIL, UNPAIED_ORDER            channel.ErrUnpaid
+//	                                   ORDERID_INVALID          the same: its time is over, but nobody has closed it
+//	                                   CMBORDERID_NOT_EXIST     channel.ErrUnknownNumber, in the first 14 days
+//	everything else                                             an error: nothing is known
+//
 // # Invariants
 //
 //   - E1 Nothing of a message but its outer fields is read before its signature was verified over them.
@@ -66,6 +81,7 @@
 //   - E5 A reply to a problem has the word SUCCESS in no field, and no status of success.
 //   - E6 A refund ends only by an answer whose signature verifies and that repeats our merchant, number and amount: a signature covers
 //     neither the question nor the time.
+//     An answer about a payment must repeat our merchant and the order's number.
 //   - E7 The same end of a refund reads the same in a notice and in every answer (C4 of package channel): it has no time, since the bank
 //     does not promise endDate and endTime in each, and a failure has the state as its reason, since only some answers have words.
 //   - E8 No key and no secret is printed by any verb of fmt, and no error quotes a key, a body or a content.

@@ -62,9 +62,9 @@ func (c *Channel) paymentAnswer(reply envelope, order channel.PaymentOrder) (cha
 		at, told := r.endedAt()
 		notice.Event, notice.OccurredAt, notice.TimeUnknown = channel.EventPaid, at, !told
 		notice.ChannelTxnID, notice.Amount = r.id("cmbOrderId"), r.fen("txnAmt")
-	case "C", "D", "F": // closed, revoked, failed: all before any money moved
+	case "C", "D": // closed, revoked: before any money moved
 		notice.Event = channel.EventClosed
-	case "P":
+	case "P", "F": // a payer whose attempt has failed may make another
 		unpaid = true
 	default:
 		r.refuse("tradeState", "is unknown of an order")

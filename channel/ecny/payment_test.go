@@ -71,13 +71,13 @@ func TestStateOfAnOrderBecomesANotice(t *testing.T) {
 			}
 		}
 		closed := channel.Notice{Channel: tasks.SourceECNY, Event: channel.EventClosed, MerchantID: merID, OutTradeNo: recharge().OutTradeNo}
-		for _, state := range []string{"C", "D", "F"} {
+		for _, state := range []string{"C", "D"} {
 			got, err := ask(looked(t, state, nil))
 			if diff := cmp.Diff(closed, got); diff != "" || err != nil {
 				t.Errorf("%s: %v (-want +got):\n%s", state, err, diff)
 			}
 		}
-		for name, fields := range map[string]map[string]string{"in progress": looked(t, "P", nil), "not paid": lookedInVain(t, "UNPAIED_ORDER", nil),
+		for name, fields := range map[string]map[string]string{"in progress": looked(t, "P", nil), "failed": looked(t, "F", nil), "not paid": lookedInVain(t, "UNPAIED_ORDER", nil),
 			"expired": lookedInVain(t, "ORDERID_INVALID", nil), "not paid, of no content": without(lookedInVain(t, "UNPAIED_ORDER", nil), "biz_content")} {
 			if got, err := ask(fields); !errors.Is(err, channel.ErrUnpaid) || got != (channel.Notice{}) {
 				t.Errorf("%s: %+v, %v", name, got, err)

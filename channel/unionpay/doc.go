@@ -1,5 +1,5 @@
 // Package unionpay is the merchant's side of UnionPay's ACP (全渠道), version 5.1.0, for a merchant that is connected directly: it reads
-// the notices that UnionPay sends to a backUrl, and asks it for refunds. It needs nothing but the standard library.
+// the notices that UnionPay sends to a backUrl, asks it for refunds, and asks it what became of payments. It needs nothing but the standard library.
 //
 // # Messages
 //
@@ -63,6 +63,20 @@
 // 34 can also mean that the query overtook the refund. The refund that then follows has the same three values, of which UnionPay makes one
 // transaction.
 //
+// # Payments
+//
+// QueryPayment is a query of the order's number and txnTime. UnionPay finds nothing under another txnTime, so whoever sends it an order must
+// give it the time at which the recharge order was opened (created_at of the API), in Shanghai, to the second, and the same when it sends
+// the order again.
+//
+//	respCode 34                        channel.ErrUnknownNumber
+//	00 with origRespCode 00, A6        channel.EventPaid, as a notice of the payment
+//	00 with origRespCode 03, 04, 05    channel.ErrUnpaid: nobody has paid yet, or an attempt is under way
+//	00 with a code of failures         channel.ErrUnpaid: an attempt has failed, and the payer may make another
+//	everything else                    an error: nothing is known
+//
+// UnionPay has no word for an order that will never be paid, so there is no channel.EventClosed.
+//
 // # Invariants
 //
 //   - U1 Nothing of a message is used before its signature was verified, and no certificate before its issuer, name and time were.
@@ -75,9 +89,10 @@
 //   - U4 The same refund is asked for, and asked about, under the same orderId and txnTime for ever.
 //   - U5 A refund ends only by a verified answer to a query, or by a notice, which speak of that very number. A signature does not cover
 //     the request, so an answer must also repeat our number, time and amount. A refusal of Refund ends nothing: it may be the
-//     answer to a repeat.
-//   - U6 The same end of a refund reads the same in a notice and in every query (C4 of package channel): the reason of a failure is made
-//     of the code alone, and no end has a time.
+//     answer to a repeat. An answer about a payment must repeat the order's number and time, and have the marks of a payment that
+//     succeeded.
+//   - U6 The same end of a refund, and the same payment, reads the same in a notice and in every query (C4 of package channel): the reason
+//     of a failure is made of the code alone, and no end has a time.
 //   - U7 No key is printed by any verb of fmt, and no error quotes a key, a body or a certificate.
 //   - U8 No answer to a query or to a request is read as a notice of an end.
 //

@@ -1,5 +1,5 @@
 // Package wechat is the merchant's side of WeChat Pay, APIv3, for a merchant that is its own ("direct"): it reads the notices that
-// WeChat Pay sends, and asks it for refunds. It needs nothing but the standard library.
+// WeChat Pay sends, asks it for refunds, and asks it what became of payments. It needs nothing but the standard library.
 //
 // # Notices
 //
@@ -36,6 +36,17 @@
 // stay; RESOURCE_NOT_EXISTS of a payment has been seen to pass. All of them are an AnswerError, which a person can read. Signed, and of a
 // status of 4xx but 401 and 429, it is beside channel.ErrRefused.
 //
+// # Payments
+//
+// QueryPayment is GET /v3/pay/transactions/out-trade-no/{our number}?mchid={ours}, signed and answered as a query of a refund.
+//
+//	trade_state                    answer
+//	SUCCESS, REFUND                channel.EventPaid, as a notice of the payment: REFUND is paid, and refunded in part or whole since
+//	CLOSED, REVOKED, PAYERROR      channel.EventClosed
+//	NOTPAY, USERPAYING, ACCEPT     channel.ErrUnpaid
+//	404 ORDER_NOT_EXIST            channel.ErrUnknownNumber
+//	everything else                an error: nothing is known
+//
 // # Invariants
 //
 //   - W1 Nothing of a message is parsed before its signature was verified over the bytes that arrived.
@@ -44,9 +55,10 @@
 //   - W4 JSON with a repeated key, with more after its end, or with invalid UTF-8 is refused; names are compared exactly. Package
 //     strictjson reads it.
 //   - W5 A refund ends only by an answer whose signature verifies. A signature does not cover the request, so an answer of status 200
-//     must also repeat our number, payment and amount: a genuine answer about another refund is not taken for this one's.
-//   - W6 The same end of a refund reads the same in a notice and in every query (C4 of package channel): times are in UTC, and a
-//     failure carries none, because only a notice would have one.
+//     must also repeat our number, payment and amount: a genuine answer about another refund is not taken for this one's. One about a
+//     payment must repeat the order's number, and our merchant and app.
+//   - W6 The same end of a refund, and the same payment, reads the same in a notice and in every query (C4 of package channel): times are
+//     in UTC, and a failure carries none, because only a notice would have one.
 //   - W7 No key is printed by any verb of fmt, and no error quotes a key, a body or a plaintext.
 //
 // # Failures
@@ -56,8 +68,8 @@
 // decides, the body does not.
 //
 // An answer to Query that says RESOURCE_NOT_EXISTS is believed without a signature, since the gateway does not sign all of its
-// errors: it leads to the refund being asked for under the same number, which WeChat Pay pays once. With a signature that does not
-// verify it is unknown, as any other.
+// errors: it leads to the refund being asked for under the same number, which WeChat Pay pays once. So is one to QueryPayment that says
+// ORDER_NOT_EXIST: it leads to nothing but another question. With a signature that does not verify it is unknown, as any other.
 //
 // A refund that was ABNORMAL can end as SUCCESS after a person sent it elsewhere with apply-abnormal-refund: another final answer, which
 // the books record as a conflict and book as a revision of the first one (C4).
@@ -66,7 +78,7 @@
 //
 // The merchant documentation of pay.weixin.qq.com: docs/merchant/development/interface-rules (signatures of requests and answers),
 // doc/v3/merchant/4016241880 (signature probes), 4012082022 (notice of a refund), 4012587971 (refund, with its codes),
-// doc/v3/partner/4012760530 (query); and the official SDK github.com/wechatpay-apiv3/wechatpay-go v0.2.21, with which the tests
+// doc/v3/partner/4012760530 (query), 4013070356 (query of a payment); and the official SDK github.com/wechatpay-apiv3/wechatpay-go v0.2.21, with which the tests
 // compare this package. WeChat Pay's own limits (365 days, 50 partial refunds of a payment and a minute between them) are for WeChat
 // Pay to check; they surface as an AnswerError.
 //

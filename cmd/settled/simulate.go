@@ -65,6 +65,7 @@ To open a recharge order (the answer has its out_trade_no) and pay it:
 Asked again for the same order, /pay returns the first payment; with "again":true it pays once more, and with "notify_url":"none" it ` +
 		`tells nobody, as of an order whose news go to the shop. Also there:
 
+    POST /order, /close     an order that waits for its payer; one that is not paid ends: merchants who ask about it are told so
     GET  /record            every payment and refund, a JSON object a line: compare the books with it
     POST /faults            {"duplicates":100} changes what is named, per mille
     POST /rotate/CHANNEL    new keys; api and worker load them without a restart

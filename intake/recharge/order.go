@@ -31,7 +31,7 @@ type Order struct {
 	State      State  `json:"state" enum:"open,paid,closed,expired"`
 	// ChannelTxnID is the channel's number of the payment that was accepted.
 	ChannelTxnID string     `json:"channel_txn_id,omitempty"`
-	CreatedAt    time.Time  `json:"created_at"`
+	CreatedAt    time.Time  `json:"created_at" doc:"UnionPay must be given this as txnTime, in Shanghai and to the second: it finds a payment by nothing else."`
 	ExpiresAt    time.Time  `json:"expires_at"`
 	ClosedAt     *time.Time `json:"closed_at,omitempty"`
 	Producer     string     `json:"-"` // who opened it
