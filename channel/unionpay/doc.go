@@ -111,8 +111,9 @@
 // The interface pages of open.unionpay.com, such as acproduct/APIList?acpAPIId=800&apiservId=468 (orderId of 8 to 40 letters and
 // digits, the three values that make a transaction, voids); UnionPay's own 5.1.0 SDKs and samples for Java and PHP as found in public repositories
 // (signing, the certificate's checks and its other name in tests, the form of answers, query until neither 03, 04 nor 05, 34); UnionPay's
-// list of response codes (平台接入接口规范, part 5); github.com/smartwalle/unionpay, notify.go (deliveries); and a signed answer of the test
-// gateway, with which the tests compare this package.
+// list of response codes (平台接入接口规范, part 5); github.com/smartwalle/unionpay, notify.go (deliveries); answers of the test gateway to
+// queries of a payment that was made (signed, and read by this package as here) and of one that was not, in the tests of public clients; and
+// a signed answer of the test gateway, with which the tests compare this package.
 //
 // A Channel is immutable and may be used by many goroutines: keys rotate by loading a new one.
 package unionpay

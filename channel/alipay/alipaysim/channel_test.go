@@ -463,6 +463,11 @@ func TestLibraryIsPaidBackByTheGateway(t *testing.T) {
 	if err != nil || query.RefundStatus != "REFUND_SUCCESS" || query.RefundAmount != "30.00" || query.OutRequestNo != "rf1" {
 		t.Errorf("query: %+v, %v", query, err)
 	}
+	trade, err := client.TradeQuery(t.Context(), library.TradeQuery{OutTradeNo: outTradeNo})
+	if err != nil || trade.TradeStatus != library.TradeStatusSuccess || trade.TradeNo != tradeNo || trade.TotalAmount != "100.00" ||
+		trade.SendPayDate != "2026-03-02 19:59:30" {
+		t.Errorf("query of the trade: %+v, %v", trade, err)
+	}
 	none, err := client.TradeFastPayRefundQuery(t.Context(), library.TradeFastPayRefundQuery{TradeNo: tradeNo, OutRequestNo: "rf2"})
 	if err != nil || none.RefundStatus != "" {
 		t.Errorf("query of another number: %+v, %v", none, err)
