@@ -70,7 +70,7 @@ func (a *API) acceptOne(kind tasks.Kind) http.HandlerFunc {
 		}
 		header := w.Header()
 		header.Set("Location", place+url.PathEscape(receipt.Key))
-		a.awaitOutcome(who, r, &receipt, header)
+		a.awaitOutcome(r, &receipt, header)
 		status := http.StatusAccepted
 		if receipt.Status == tasks.Replayed || receipt.Outcome != nil {
 			status = http.StatusOK
@@ -96,7 +96,7 @@ func (a *API) accept(who access.Principal, kind tasks.Kind, r *http.Request) (ta
 	case problem == nil:
 	case problem.Type == problemRefused:
 		status = statusRefused
-	case problem.Type == problemConflict:
+	case problem.Type == problemConflict, problem.Type == problemTaken:
 		status = string(tasks.Conflicting)
 	default:
 		status = statusUnknown
@@ -105,11 +105,10 @@ func (a *API) accept(who access.Principal, kind tasks.Kind, r *http.Request) (ta
 	return receipt, problem
 }
 
-// awaitOutcome waits for the outcome of a stored request that has none yet, if the call prefers to. Whose request it is not is told no
-// outcome: nothing is waited for.
-func (a *API) awaitOutcome(who access.Principal, r *http.Request, receipt *tasks.Receipt, header http.Header) {
+// awaitOutcome waits for the outcome of a stored request that has none yet, if the call prefers to.
+func (a *API) awaitOutcome(r *http.Request, receipt *tasks.Receipt, header http.Header) {
 	most := preferredWait(r.Header)
-	if most == 0 || receipt.Outcome != nil || !who.Owns(receipt.Producer) {
+	if most == 0 || receipt.Outcome != nil {
 		return
 	}
 	outcome, waited := a.watch.wait(r.Context(), ledger.RequestRef{Book: receipt.Book, ID: receipt.ID}, most, a.draining)
@@ -120,6 +119,7 @@ func (a *API) awaitOutcome(who access.Principal, r *http.Request, receipt *tasks
 	}
 }
 
+// enqueue stores a request, or finds it stored. What another producer has stored under the key is not told, nor whether it is the same.
 func (a *API) enqueue(ctx context.Context, who access.Principal, kind tasks.Kind, body []byte) (tasks.Receipt, *Problem) {
 	client, err := a.config.Client.As(who.Producer)
 	if err != nil {
@@ -135,16 +135,19 @@ func (a *API) enqueue(ctx context.Context, who access.Principal, kind tasks.Kind
 	}
 	if err == nil {
 		receipt, err = client.Enqueue(ctx, payload)
-		receipt = hideForeign(who, receipt)
 	}
-	if err == nil {
+	clash := (*tasks.ConflictError)(nil)
+	switch isConflict := errors.As(err, &clash); {
+	case err != nil && !isConflict:
+	case !who.Owns(receipt.Producer):
+		return tasks.Receipt{}, taken(string(kind), receipt.Key)
+	case isConflict:
+		return receipt, conflict(receipt)
+	default:
 		return receipt, nil
 	}
 	if problem := fieldProblem(err); problem != nil {
 		return receipt, problem
-	}
-	if clash := (*tasks.ConflictError)(nil); errors.As(err, &clash) {
-		return receipt, conflict(receipt)
 	}
 	return receipt, a.failure(ctx, err, "whether the request was accepted is unknown: send it again with the same key")
 }

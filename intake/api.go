@@ -155,7 +155,7 @@ var refusals = map[string]string{
 	"401": "No valid API key",
 	"403": "The API key has not the scope",
 	"404": "Not there, or another producer's",
-	"409": "The key was used before with other content, or the state does not allow it",
+	"409": "The key was used before with other content, or by another producer; or the state does not allow it",
 	"413": "The body is too large",
 	"415": "The body is not declared as one of the media types",
 	"422": "A field is not allowed; it is named",

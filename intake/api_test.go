@@ -196,6 +196,39 @@ func TestConflictNamesEachDifferingField(t *testing.T) {
 	}
 }
 
+// Whoever asks under another producer's key learns that it is taken: not what is stored, nor whether it is what was asked now.
+func TestTakenKeyTellsNothingOfWhatIsStored(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	receipts := d.Accept(t, ledgertest.Recharge("rc1", "u1", "80.00"))
+	other := d.as(accesstest.Key(t, d.DB, "other", access.RechargesWrite, access.Read))
+	ask := func() answer { return other.post(t, tasks.RechargeConfirm, recharge("rc1", "u1", "80.00")) }
+	pending := ask()
+	if problem := pending.problem(t, http.StatusConflict); problem.Type != "urn:settled:problem:taken" || problem.ID != "" || problem.Fields != nil {
+		t.Errorf("problem %+v", problem)
+	}
+	ledgertest.Applied(t, d.Apply(t, receipts...)...)
+	decided, differs := ask(), other.post(t, tasks.RechargeConfirm, recharge("rc1", "u2", "81.00"))
+	for what, got := range map[string]answer{"decided": decided, "other content": differs} {
+		if got.status != http.StatusConflict || string(got.body) != string(pending.body) {
+			t.Errorf("%s: %d %s\nwant %s", what, got.status, got.body, pending.body)
+		}
+	}
+	other.do(t, http.MethodGet, "/v1/requests/recharge:confirm/rc1", nil).problem(t, http.StatusNotFound)
+	if got := d.post(t, tasks.RechargeConfirm, recharge("rc1", "u1", "80.00")); got.status != http.StatusOK {
+		t.Errorf("an admin's replay: %d %s", got.status, got.body)
+	}
+	d.expectCounted(t, 0, func(kind tasks.Kind, status string) int {
+		switch {
+		case kind == tasks.RechargeConfirm && status == "conflict":
+			return 3
+		case kind == tasks.RechargeConfirm && status == "replayed":
+			return 1
+		}
+		return 0
+	})
+}
+
 func TestRefusalNamesTheFieldAndStoresNothing(t *testing.T) {
 	t.Parallel()
 	d := open(t)

@@ -120,7 +120,7 @@ func (b *bulk) accept(ctx context.Context, chunk *Chunk) error {
 	refusals, err := b.api.claimRecharges(ctx, chunk.payloads)
 	if err == nil {
 		chunk.refuse(refusals)
-		err = chunk.Accept(ctx, b.client, func(r tasks.Receipt) tasks.Receipt { return hideForeign(b.who, r) })
+		err = chunk.Accept(ctx, b.client, b.who.Owns)
 	}
 	if err != nil {
 		b.api.metrics.counted(string(b.kind), statusUnknown, asked)

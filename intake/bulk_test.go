@@ -142,15 +142,33 @@ func TestListThatTheRateDoesNotAllowStoresNothing(t *testing.T) {
 	}
 }
 
-func TestForeignRequestsAreHiddenInAListToo(t *testing.T) {
+func TestTakenKeysInAListAndAStreamTellNothingOfWhatIsStored(t *testing.T) {
 	t.Parallel()
 	d := open(t)
-	d.do(t, http.MethodPost, bulkRecharges, listOf(recharge("rc1", "u1", "1.00")))
+	ledgertest.Applied(t, d.Apply(t, d.Accept(t, ledgertest.Recharge("rc1", "u1", "1.00"))...)...)
 	other := d.as(accesstest.Key(t, d.DB, "other", access.RechargesWrite))
-	var answer intake.ListAnswer
-	other.do(t, http.MethodPost, bulkRecharges, listOf(recharge("rc1", "u2", "1.00"))).decode(t, &answer)
-	if answer.Conflicts != 1 || answer.Items[0].Fields[0] != (tasks.Diff{Field: "user_id", Asked: `"u2"`}) {
-		t.Errorf("answer %+v", answer)
+	same, another := recharge("rc1", "u1", "1.00"), recharge("rc1", "u2", "1.00")
+	var list intake.ListAnswer
+	other.do(t, http.MethodPost, bulkRecharges, listOf(same, another)).decode(t, &list)
+	if list.Tally != (intake.Tally{Conflicts: 2}) || len(list.Items) != 2 {
+		t.Fatalf("answer %+v", list)
+	}
+	streaming := other.openStream(t)
+	streaming.write(t, same, another)
+	streamed := []intake.ItemAnswer{streaming.next(t), streaming.next(t)}
+	if err := streaming.lines.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, items := range [][]intake.ItemAnswer{list.Items, streamed} {
+		first, second := items[0], items[1]
+		if first.Status != "conflict" || first.ID != "" || first.Outcome != nil || first.Fields != nil || first.Problem == nil ||
+			first.Problem.Type != "urn:settled:problem:taken" {
+			t.Errorf("answer %+v", first)
+		}
+		first.Index, first.Line, second.Index, second.Line = nil, 0, nil, 0
+		if diff := cmp.Diff(first, second, cmpopts.IgnoreUnexported(intake.Problem{})); diff != "" {
+			t.Errorf("what is the same is told from what is not:\n%s", diff)
+		}
 	}
 }
 

@@ -21,17 +21,26 @@ type ItemAnswer struct {
 	Line    int            `json:"line,omitempty" doc:"Of a stream: the number of the line, from 1. Blank lines count, and get no answer."`
 	Index   *int           `json:"index,omitempty" doc:"Of a list: the place in it, from 0."`
 	Status  string         `json:"status" enum:"accepted,replayed,conflict,refused,stopped" doc:"What became of the request. stopped ends a stream: whether this line and those after it were accepted is unknown; send them again."`
-	ID      string         `json:"id,omitempty" doc:"Of the stored request."`
+	ID      string         `json:"id,omitempty" doc:"Of the stored request; absent when that is another producer's."`
 	Key     string         `json:"key,omitempty"`
 	Outcome *tasks.Outcome `json:"outcome,omitempty" doc:"Of a replay that was decided before."`
-	Fields  []tasks.Diff   `json:"fields,omitempty" doc:"Of a conflict: what differs between the stored request and this one; stored is empty when that is another producer's."`
+	Fields  []tasks.Diff   `json:"fields,omitempty" doc:"Of a conflict: what differs between the stored request and this one; absent when that is another producer's."`
 	Error   *FieldProblem  `json:"error,omitempty" doc:"Of a refusal: the field at fault. Nothing is stored."`
-	Problem *Problem       `json:"problem,omitempty" doc:"Of the end of a stream: why it was stopped."`
+	Problem *Problem       `json:"problem,omitempty" doc:"Of the end of a stream: why it was stopped. Of a conflict: that the key is another producer's."`
 }
 
 func (a *ItemAnswer) refuse(bad *tasks.FieldError) {
 	problem := NewFieldProblem(bad)
 	a.Status, a.Error = statusRefused, &problem
+}
+
+// tell answers with what is stored, or only that the key is taken.
+func (a *ItemAnswer) tell(r tasks.Receipt, may bool) {
+	if !may {
+		a.Status, a.Key, a.Problem = string(tasks.Conflicting), r.Key, taken(string(r.Kind), r.Key)
+		return
+	}
+	a.Status, a.ID, a.Key, a.Outcome, a.Fields = string(r.Status), r.ID.String(), r.Key, r.Outcome, r.Fields
 }
 
 // Tally counts what became of many requests.
@@ -130,9 +139,9 @@ func (c *Chunk) refuse(refusals []*tasks.FieldError) {
 	}
 }
 
-// Accept has the chunk's requests accepted and completes its answers; show says what may be told of a stored request. An error
-// leaves it unknown which were accepted.
-func (c *Chunk) Accept(ctx context.Context, client *tasks.Client, show func(tasks.Receipt) tasks.Receipt) error {
+// Accept has the chunk's requests accepted and completes its answers; mayTell says of which producers' stored requests may be told. An
+// error leaves it unknown which were accepted.
+func (c *Chunk) Accept(ctx context.Context, client *tasks.Client, mayTell func(producer string) bool) error {
 	items, err := client.EnqueueMany(ctx, c.payloads)
 	if err != nil {
 		return err
@@ -145,8 +154,7 @@ func (c *Chunk) Accept(ctx context.Context, client *tasks.Client, show func(task
 		case item.Err != nil:
 			return item.Err
 		default:
-			r := show(item.Receipt)
-			answer.Status, answer.ID, answer.Key, answer.Outcome, answer.Fields = string(r.Status), r.ID.String(), r.Key, r.Outcome, r.Fields
+			answer.tell(item.Receipt, mayTell(item.Receipt.Producer))
 		}
 	}
 	return nil

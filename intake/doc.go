@@ -25,6 +25,7 @@
 //	200  replayed: it was stored before with the same content; its outcome stands beside it once it is decided
 //	200  accepted and decided already, when the call preferred to wait for that (Prefer: wait=5)
 //	409  conflict: its key was used before with other content; each field that differs is named
+//	409  taken: its key was used before by another producer; nothing is told of what is stored, nor whether it is the same
 //	413  the body is too large to be a request
 //	415  the body is not declared as application/json
 //	422  refused: the field, what is wrong with it and what is allowed are named; nothing is stored
@@ -44,7 +45,8 @@
 //
 // A list has pages of up to 500 (limit), each with the cursor of the next one, which stands in a header Link (RFC 8288) too. A cursor
 // names a place and not a number: what is added while somebody pages moves nothing to another page. It is of one list, and is refused
-// by another. A key sees the requests of its own producer only, in orders and lists too; admin sees all.
+// by another. A key sees the requests of its own producer only, in orders and lists too; admin sees all. Users and orders are the wallet's,
+// not a producer's: every key with the scope read sees their balances, statements, and what can be refunded.
 //
 // # Refunds through channels
 //

@@ -13,7 +13,6 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/settled-dev/settled/intake/access"
-	"github.com/settled-dev/settled/tasks"
 )
 
 // keyScheme is the name of the API keys in the description of the API.
@@ -37,7 +36,9 @@ func describeKeys(api *huma.OpenAPI) {
 		api.Components.SecuritySchemes = map[string]*huma.SecurityScheme{}
 	}
 	api.Components.SecuritySchemes[keyScheme] = &huma.SecurityScheme{Type: "http", Scheme: "bearer", BearerFormat: "sk_...",
-		Description: "An API key, made by `settled key create`. What stands beside it at an operation are the scopes that it needs."}
+		Description: "An API key, made by `settled key create`. What stands beside it at an operation are the scopes that it needs. " +
+			"read shows the requests and recharge orders of the key's own producer, and all users and orders: these are the wallet's, whichever " +
+			"producers serve them. Keys of requests are unique across producers: one that another producer has used is answered 409."}
 }
 
 // guard lets a call through to its operation when its key may make it, and leaves the principal in the call's context. It comes
@@ -112,25 +113,3 @@ func accessProblem(err error) *Problem {
 
 // wholeSeconds rounds up: who comes back earlier is turned away again.
 func wholeSeconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }
-
-// hideForeign removes from a receipt what is stored of another producer's request: keys are unique across producers, and to meet
-// another's key must not tell what that one asked for.
-func hideForeign(principal access.Principal, receipt tasks.Receipt) tasks.Receipt {
-	if principal.Owns(receipt.Producer) {
-		return receipt
-	}
-	receipt.Outcome, receipt.Fields = nil, hideStored(principal, receipt.Producer, receipt.Fields)
-	return receipt
-}
-
-// hideStored removes from the fields of a conflict what is stored, unless it is the principal's own.
-func hideStored(principal access.Principal, producer string, fields []tasks.Diff) []tasks.Diff {
-	if principal.Owns(producer) || fields == nil {
-		return fields
-	}
-	hidden := make([]tasks.Diff, len(fields))
-	for i, field := range fields {
-		hidden[i] = tasks.Diff{Field: field.Field, Asked: field.Asked}
-	}
-	return hidden
-}

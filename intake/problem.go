@@ -12,7 +12,7 @@ import (
 
 // Problem is the body of every refusal: a problem of RFC 9457 with members of our own.
 type Problem struct {
-	Type   string `json:"type" doc:"What kind of problem this is: urn:settled:problem: and one of refused, conflict, state, not-found, no-method, unauthenticated, forbidden, too-much, busy, unavailable, internal."`
+	Type   string `json:"type" doc:"What kind of problem this is: urn:settled:problem: and one of refused, conflict, taken, state, not-found, no-method, unauthenticated, forbidden, too-much, busy, unavailable, internal."`
 	Title  string `json:"title" doc:"The same as a sentence; it does not vary."`
 	Status int    `json:"status" doc:"The HTTP status."`
 	Detail string `json:"detail" doc:"What happened this time."`
@@ -20,7 +20,7 @@ type Problem struct {
 	Errors []FieldProblem `json:"errors,omitempty" doc:"Of a refusal: the field at fault."`
 	// ID and Fields are of a conflict.
 	ID     string       `json:"id,omitempty" doc:"Of a conflict: the stored request."`
-	Fields []tasks.Diff `json:"fields,omitempty" doc:"Of a conflict: what differs between the stored request and this one; stored is empty when that is another producer's."`
+	Fields []tasks.Diff `json:"fields,omitempty" doc:"Of a conflict: what differs between the stored request and this one."`
 
 	header http.Header // more headers of the answer
 }
@@ -36,6 +36,7 @@ type FieldProblem struct {
 const (
 	problemRefused     = "urn:settled:problem:refused"
 	problemConflict    = "urn:settled:problem:conflict"
+	problemTaken       = "urn:settled:problem:taken"
 	problemState       = "urn:settled:problem:state"
 	problemNotFound    = "urn:settled:problem:not-found"
 	problemUnavailable = "urn:settled:problem:unavailable"
@@ -109,6 +110,12 @@ func undeclared(mediaTypes string) *Problem {
 func conflict(receipt tasks.Receipt) *Problem {
 	return &Problem{Type: problemConflict, Title: "The key was used before with other content", Status: http.StatusConflict,
 		Detail: (&tasks.ConflictError{Receipt: receipt}).Error(), ID: receipt.ID.String(), Fields: receipt.Fields}
+}
+
+// taken answers for a key of another producer. It is the same whatever is stored, and whatever was asked.
+func taken(what, key string) *Problem {
+	return &Problem{Type: problemTaken, Title: "The key is another producer's", Status: http.StatusConflict,
+		Detail: fmt.Sprintf("%s %q was asked for by another producer: keys are unique across producers", what, key)}
 }
 
 func wrongState(detail string) *Problem {

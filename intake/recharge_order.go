@@ -90,9 +90,11 @@ func (a *API) openRechargeOrder(ctx context.Context, in *jsonInput) (*openedOutp
 
 // rechargeConflict tells what is stored to those alone whose it is.
 func rechargeConflict(principal access.Principal, clash *recharge.ConflictError) *Problem {
-	told := recharge.ConflictError{Stored: clash.Stored, Fields: hideStored(principal, clash.Stored.Producer, clash.Fields)}
+	if !principal.Owns(clash.Stored.Producer) {
+		return taken("recharge order", clash.Stored.RechargeID)
+	}
 	return &Problem{Type: problemConflict, Title: "The key was used before with other content", Status: http.StatusConflict,
-		Detail: told.Error(), Fields: told.Fields}
+		Detail: clash.Error(), Fields: clash.Fields}
 }
 
 func (a *API) rechargeOrder(ctx context.Context, in *rechargeOrderInput) (*rechargeOrderOutput, error) {

@@ -117,7 +117,9 @@ func TestForeignOutcomeIsNotWaitedFor(t *testing.T) {
 	d := openWaiting(t, pgtest.New(t))
 	d.ask(t, recharge("rc1", "u1", "1.00"), "").expect(t, http.StatusAccepted, false, "")
 	other := d.as(accesstest.Key(t, d.DB, "other", access.RechargesWrite))
-	other.ask(t, recharge("rc1", "u1", "1.00"), "wait=10").expect(t, http.StatusOK, false, "")
+	if got := other.ask(t, recharge("rc1", "u1", "1.00"), "wait=10"); got.status != http.StatusConflict || got.header.Get("Preference-Applied") != "" {
+		t.Errorf("answer %d %s, waited %q", got.status, got.body, got.header.Get("Preference-Applied"))
+	}
 }
 
 func TestOutageWhileACallWaitsIsNoTroubleOfItsRequest(t *testing.T) {

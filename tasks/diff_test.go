@@ -79,13 +79,13 @@ func TestWhatIsNoJSONCannotBeCompared(t *testing.T) {
 	}
 }
 
-func TestConflictTellsWhatMayBeShown(t *testing.T) {
+func TestConflictTellsEachDifference(t *testing.T) {
 	t.Parallel()
 	clash := ConflictError{Receipt: Receipt{Kind: RewardGrant, Key: "r1", Fields: []Diff{
 		{Field: "amount", Stored: `"1.00"`, Asked: `"2.00"`},
-		{Field: "user_id", Asked: `"u2"`}, // another producer's
+		{Field: "user_id", Stored: `"u1"`, Asked: `"u2"`},
 	}}}
-	const want = `reward:grant "r1" was asked before with other content: amount was "1.00", now "2.00"; user_id was another one, now "u2"`
+	const want = `reward:grant "r1" was asked before with other content: amount was "1.00", now "2.00"; user_id was "u1", now "u2"`
 	if got := clash.Error(); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}

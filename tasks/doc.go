@@ -14,7 +14,8 @@
 // are compared in canonical form: amounts with two places, times in UTC, fields in a fixed order.
 //
 // Each request is stored with its producer, the one who asked first. Client.As asks for several producers through one client: they
-// share its inserts. Keys are unique across producers: a receipt says whose the stored request is.
+// share its inserts. Keys are unique across producers: a receipt says whose the stored request is. A Go
+// program that has the database is trusted, and told all of it; the HTTP API tells another producer only that the key is taken.
 //
 // # Invariants
 //

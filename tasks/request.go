@@ -134,11 +134,8 @@ type Diff struct {
 	Asked  string `json:"asked"`
 }
 
-// String tells the difference. Where a door does not show what is stored, it tells what is asked now.
+// String tells the difference.
 func (d Diff) String() string {
-	if d.Stored == "" {
-		return d.Field + " was another one, now " + d.Asked
-	}
 	return d.Field + " was " + d.Stored + ", now " + d.Asked
 }
 

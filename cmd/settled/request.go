@@ -152,7 +152,7 @@ func (a *lineAcceptor) run(ctx context.Context, kind tasks.Kind, stream io.Reade
 func (a *lineAcceptor) accept(ctx context.Context, chunk intake.Chunk) error {
 	first, last := chunk.Answers[0].Line, chunk.Answers[len(chunk.Answers)-1].Line
 	chunk.RefuseAhead(a.clock.Now())
-	if err := chunk.Accept(ctx, a.client, func(r tasks.Receipt) tasks.Receipt { return r }); err != nil {
+	if err := chunk.Accept(ctx, a.client, func(string) bool { return true }); err != nil {
 		return fmt.Errorf("whether lines %d to %d were accepted is unknown, run the same command again: %w", first, last,
 			errors.Join(context.Cause(ctx), err))
 	}

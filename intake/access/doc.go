@@ -20,7 +20,8 @@
 //     key is what is answered for a wrong secret; only who knows a key's secret learns that it was revoked.
 //  3. A key that was revoked is refused after Fresh (5 s) at the latest, by every process that reaches PostgreSQL.
 //  4. A token's secret is in no log, error, metric or table; a Token prints as its name alone.
-//  5. The scope admin implies all others. Without it a key sees only the requests of its own producer.
+//  5. The scope admin implies all others. Without it a key sees only the requests of its own producer: of
+//     another's it learns no more than that a key of theirs is taken. Users and orders are shared by all producers (Read).
 //  6. A key may ask Rate items a second, with bursts of Burst, in each process. A call counts one item; a call with many items counts
 //     each of them.
 //

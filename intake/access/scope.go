@@ -25,7 +25,8 @@ const (
 	TransfersWrite Scope = "transfers:write"
 	// WealthWrite enrols users in wealth products, and redeems.
 	WealthWrite Scope = "wealth:write"
-	// Read looks things up: the requests of the key's own producer, users and orders.
+	// Read looks things up: the requests and recharge orders of the key's own producer; and all users and orders, which are the wallet's,
+	// whichever producers serve them.
 	Read Scope = "read"
 	// Admin does all of these, sees the requests of every producer, and asks for what is the whole ledger's, such as a sweep.
 	Admin Scope = "admin"
