@@ -117,6 +117,9 @@ func (a *API) closeRechargeOrder(ctx context.Context, in *rechargeOrderInput) (*
 	switch {
 	case errors.Is(err, recharge.ErrPaid):
 		return nil, wrongState(fmt.Sprintf("recharge order %q is paid by %s payment %s", order.RechargeID, order.Channel, order.ChannelTxnID))
+	case errors.Is(err, recharge.ErrRejected):
+		return nil, wrongState(fmt.Sprintf("recharge order %q is not paid: %s payment %s, which was for it, has funded something else",
+			order.RechargeID, order.Channel, order.ChannelTxnID))
 	case err != nil:
 		return nil, a.failure(ctx, err, "whether the order is closed is unknown: close it again")
 	}

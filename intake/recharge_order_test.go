@@ -96,6 +96,14 @@ func TestRechargeOrderIsClosedUnlessItIsPaid(t *testing.T) {
 	if paid := d.do(t, http.MethodGet, "/v1/recharge-orders/rc2", nil).order(t, http.StatusOK); paid.State != recharges.StatePaid {
 		t.Errorf("the paid order is %s", paid.State)
 	}
+	d.openOrder(t, rechargeOrder("rc4", "u1", "100.00")).order(t, http.StatusCreated)
+	second := ledgertest.Recharge("rc4", "u1", "100.00")
+	second.ChannelTxnID = "wx-rc2"
+	ledgertest.Applied(t, d.Do(t, ledgertest.Recharge("rc2", "u1", "100.00"))...)
+	ledgertest.RejectedFor(t, d.Do(t, second)[0], tasks.ChannelPaymentUsed)
+	if problem := shut("rc4").problem(t, http.StatusConflict); !strings.Contains(problem.Detail, "is not paid") {
+		t.Errorf("closing an order whose payment was rejected: %+v", problem)
+	}
 	shut("rc3").problem(t, http.StatusNotFound)
 	shut("%FF").problem(t, http.StatusNotFound)
 }

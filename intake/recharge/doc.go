@@ -3,7 +3,7 @@
 //
 // # States
 //
-//	                ┌─► paid      its recharge:confirm was accepted
+//	                ┌─► paid      its recharge:confirm was accepted ──► rejected  and turned out to have funded something else
 //	open ───────────┼─► closed    the producer has closed it
 //	                └─► expired   its time has passed
 //
@@ -25,6 +25,6 @@
 // # Failures
 //
 // Opening and closing may be repeated after any error. A *tasks.FieldError says what is wrong with an order, a *ConflictError that its
-// id was used for another one. Closing an order that is paid returns ErrPaid. An order can be closed in the moment in which its payment is
-// accepted: then it is paid.
+// id was used for another one. Closing an order that is paid returns ErrPaid, one whose payment was rejected ErrRejected. An
+// order can be closed in the moment in which its payment is accepted: then it is paid.
 package recharge

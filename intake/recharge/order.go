@@ -14,10 +14,13 @@ type State string
 
 // The states.
 const (
-	StateOpen    State = "open"
+	StateOpen State = "open"
+	// StatePaid: its recharge:confirm was accepted, and was not rejected.
 	StatePaid    State = "paid"
 	StateClosed  State = "closed"
 	StateExpired State = "expired"
+	// StateRejected: what was to pay it was rejected, and nothing was credited. What is paid from now on is a second payment.
+	StateRejected State = "rejected"
 )
 
 // Order is a stored recharge order.
@@ -28,16 +31,16 @@ type Order struct {
 	Amount     money.Amount `json:"amount"`
 	// OutTradeNo is the number under which the channel is to be asked for the payment.
 	OutTradeNo string `json:"out_trade_no"`
-	State      State  `json:"state" enum:"open,paid,closed,expired"`
+	State      State  `json:"state" enum:"open,paid,closed,expired,rejected" doc:"rejected: its payment has funded something else, and nothing was credited."`
 	// ChannelTxnID is the channel's number of the payment that was accepted.
-	ChannelTxnID string     `json:"channel_txn_id,omitempty"`
+	ChannelTxnID string     `json:"channel_txn_id,omitempty" doc:"The channel's number of the payment that was accepted."`
 	CreatedAt    time.Time  `json:"created_at" doc:"UnionPay must be given this as txnTime, in Shanghai and to the second: it finds a payment by nothing else."`
 	ExpiresAt    time.Time  `json:"expires_at"`
 	ClosedAt     *time.Time `json:"closed_at,omitempty"`
 	Producer     string     `json:"-"` // who opened it
 }
 
-// stateAt is the order's state at a time.
+// stateAt is the order's state at a time, unless its payment was rejected.
 func (o *Order) stateAt(now time.Time) State {
 	switch {
 	case o.ChannelTxnID != "":

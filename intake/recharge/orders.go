@@ -27,6 +27,8 @@ var (
 	ErrNotFound = errors.New("no such recharge order")
 	// ErrPaid says that an order cannot be closed because it is paid.
 	ErrPaid = errors.New("the recharge order is paid")
+	// ErrRejected says that an order cannot be closed because what was to pay it was rejected.
+	ErrRejected = errors.New("the recharge order's payment was rejected")
 )
 
 // ConflictError says that a recharge id was used before, for another order.
@@ -143,31 +145,39 @@ WHERE o.recharge_id = $1 AND o.closed_at IS NULL
   AND NOT EXISTS (SELECT FROM requests r WHERE r.kind = 'recharge:confirm' AND r.key = o.recharge_id)`
 
 // Close ends an order that is not paid: payments made from now on are not credited. Closing it twice changes nothing. It returns
-// ErrNotFound, or ErrPaid with the order.
+// ErrNotFound, or ErrPaid or ErrRejected with the order.
 func (o *Orders) Close(ctx context.Context, rechargeID string) (Order, error) {
 	if _, err := o.pool.Exec(ctx, closeOrderSQL, rechargeID, o.clock.Now()); err != nil {
 		return Order{}, fmt.Errorf("close recharge order %q: %w", rechargeID, err)
 	}
 	order, err := o.Find(ctx, rechargeID)
-	if err == nil && order.State == StatePaid {
+	switch {
+	case err != nil:
+		return order, err
+	case order.State == StatePaid:
 		return order, fmt.Errorf("close recharge order %q: %w", rechargeID, ErrPaid)
+	case order.State == StateRejected:
+		return order, fmt.Errorf("close recharge order %q: %w", rechargeID, ErrRejected)
+	default:
+		return order, nil
 	}
-	return order, err
 }
 
 const findOrderSQL = `
 SELECT o.recharge_id, o.user_id, o.channel, o.amount_fen, o.out_trade_no, o.producer, o.created_at, o.expires_at, o.closed_at,
-       coalesce(paid.payload ->> 'channel_txn_id', '')
+       coalesce(paid.payload ->> 'channel_txn_id', ''), coalesce(decided.result = 'rejected', false)
 FROM recharge_orders o
-LEFT JOIN LATERAL (SELECT payload FROM requests WHERE kind = 'recharge:confirm' AND key = o.recharge_id LIMIT 1) paid ON true
+LEFT JOIN LATERAL (SELECT book, id, payload FROM requests WHERE kind = 'recharge:confirm' AND key = o.recharge_id LIMIT 1) paid ON true
+LEFT JOIN outcomes decided ON decided.book = paid.book AND decided.request_id = paid.id
 WHERE o.recharge_id = $1`
 
 // Find finds an order by its id. It returns ErrNotFound.
 func (o *Orders) Find(ctx context.Context, rechargeID string) (Order, error) {
 	var order Order
 	var fen int64
+	var rejected bool
 	err := o.pool.QueryRow(ctx, findOrderSQL, rechargeID).Scan(&order.RechargeID, &order.UserID, &order.Channel, &fen, &order.OutTradeNo,
-		&order.Producer, &order.CreatedAt, &order.ExpiresAt, &order.ClosedAt, &order.ChannelTxnID)
+		&order.Producer, &order.CreatedAt, &order.ExpiresAt, &order.ClosedAt, &order.ChannelTxnID, &rejected)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return Order{}, fmt.Errorf("recharge order %q: %w", rechargeID, ErrNotFound)
@@ -175,7 +185,11 @@ func (o *Orders) Find(ctx context.Context, rechargeID string) (Order, error) {
 		return Order{}, fmt.Errorf("find recharge order %q: %w", rechargeID, err)
 	}
 	order.Amount = money.FromFen(fen)
-	return o.complete(order), nil
+	order = o.complete(order)
+	if rejected {
+		order.State = StateRejected
+	}
+	return order, nil
 }
 
 // claimIDsSQL takes the ids in their order, so that two who claim the same ones wait for each other and do not deadlock.

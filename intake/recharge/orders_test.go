@@ -250,6 +250,27 @@ func TestPaidOrderCannotBeClosed(t *testing.T) {
 	}
 }
 
+func TestOrderWhosePaymentWasRejectedIsNotCalledPaid(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	o.open(t, asked(nil))
+	other := ledgertest.Recharge("rc0", "u1", "100.00")
+	other.ChannelTxnID = "wx-rc1"
+	ledgertest.Applied(t, o.Do(t, other)...)
+	accepted := o.Accept(t, ledgertest.Recharge("rc1", "u1", "100.00"))
+	if got, err := o.Find(t.Context(), "rc1"); err != nil || got.State != recharge.StatePaid {
+		t.Errorf("before it is decided: %+v, %v", got, err)
+	}
+	ledgertest.RejectedFor(t, o.Apply(t, accepted...)[0], tasks.ChannelPaymentUsed)
+	got, err := o.Close(t.Context(), "rc1")
+	if !errors.Is(err, recharge.ErrRejected) || got.State != recharge.StateRejected || got.ClosedAt != nil || got.ChannelTxnID != "wx-rc1" {
+		t.Errorf("closed %+v, %v, want it refused as rejected", got, err)
+	}
+	if again, _, err := o.Open(t.Context(), "shop", asked(nil)); err != nil || again.State != recharge.StateRejected {
+		t.Errorf("opened again: %+v, %v", again, err)
+	}
+}
+
 func TestPaymentIsInTimeWhenItWasMadeWhileTheOrderWasOpen(t *testing.T) {
 	t.Parallel()
 	at := func(minutes int) time.Time { return ledgertest.Noon.Add(time.Duration(minutes) * time.Minute) }
