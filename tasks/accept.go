@@ -64,9 +64,9 @@ INSERT INTO conflicts (book, request_id, producer, fields)
 SELECT book, request_id, producer, fields::json
 FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[]) AS refused (book, request_id, producer, fields)`
 
-// confirmSQL writes a commit of its own, which waits for all that was committed before it: a synchronous standby has that too, then. What
+// ConfirmSQL writes a commit of its own, which waits for all that was committed before it: a synchronous standby has that too, then. What
 // a statement reads may be there only locally: PostgreSQL shows what it has committed also when the wait for the standby was cut short.
-const confirmSQL = `SELECT pg_logical_emit_message(true, 'settled', '')`
+const ConfirmSQL = `SELECT pg_logical_emit_message(true, 'settled', '')`
 
 // querier is a pool, a connection or a transaction.
 type querier interface {
@@ -135,7 +135,7 @@ func compareWithStored(ctx context.Context, db querier, asked []Request, known [
 		}
 	}
 	if len(ids) == 0 {
-		if _, err := db.Exec(ctx, confirmSQL); err != nil {
+		if _, err := db.Exec(ctx, ConfirmSQL); err != nil {
 			return fmt.Errorf("make sure of %d requests that are stored: %w", len(known), err)
 		}
 		return nil

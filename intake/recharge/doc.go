@@ -13,6 +13,7 @@
 // # Invariants
 //
 //   - O1 An order never changes but for being closed, once. Opened again with the same content it is the same order, with its number.
+//     Who is told that it is open or closed may rely on it: a synchronous standby has it, where there is one.
 //   - O2 An order's number is its own, cannot be guessed, and is told only once the order is stored: nobody can pay an order that is not
 //     there. It has letters and digits alone, at most 32, which every channel takes.
 //   - O3 An order is in time for every payment that was made while it was open, by the channel's time of the payment, however late the

@@ -107,10 +107,21 @@ func (o *Orders) Open(ctx context.Context, producer string, asked tasks.Recharge
 	case err != nil:
 		return Order{}, false, fmt.Errorf("open recharge order %q: %w", asked.RechargeID, err)
 	}
+	if err := o.confirm(ctx); err != nil {
+		return Order{}, false, err
+	}
 	if diffs := stored.differences(producer, asked); diffs != nil {
 		return Order{}, false, &ConflictError{Stored: stored, Fields: diffs}
 	}
 	return stored, false, nil
+}
+
+// confirm makes sure that what was found is as durable as what is stored now: the answer tells that it is there.
+func (o *Orders) confirm(ctx context.Context) error {
+	if _, err := o.pool.Exec(ctx, tasks.ConfirmSQL); err != nil {
+		return fmt.Errorf("make sure of a recharge order that is stored: %w", err)
+	}
+	return nil
 }
 
 // checkExpiry returns a *tasks.FieldError as an error, or nil.
@@ -147,13 +158,17 @@ WHERE o.recharge_id = $1 AND o.closed_at IS NULL
 // Close ends an order that is not paid: payments made from now on are not credited. Closing it twice changes nothing. It returns
 // ErrNotFound, or ErrPaid or ErrRejected with the order.
 func (o *Orders) Close(ctx context.Context, rechargeID string) (Order, error) {
-	if _, err := o.pool.Exec(ctx, closeOrderSQL, rechargeID, o.clock.Now()); err != nil {
+	closed, err := o.pool.Exec(ctx, closeOrderSQL, rechargeID, o.clock.Now())
+	if err != nil {
 		return Order{}, fmt.Errorf("close recharge order %q: %w", rechargeID, err)
 	}
 	order, err := o.Find(ctx, rechargeID)
+	if err == nil && closed.RowsAffected() == 0 {
+		err = o.confirm(ctx)
+	}
 	switch {
 	case err != nil:
-		return order, err
+		return Order{}, err
 	case order.State == StatePaid:
 		return order, fmt.Errorf("close recharge order %q: %w", rechargeID, ErrPaid)
 	case order.State == StateRejected:
