@@ -131,9 +131,6 @@ func (a *API) enqueue(ctx context.Context, who access.Principal, kind tasks.Kind
 		err = ahead
 	}
 	if err == nil {
-		err = a.claimRecharge(ctx, payload)
-	}
-	if err == nil {
 		receipt, err = client.Enqueue(ctx, payload)
 	}
 	clash := (*tasks.ConflictError)(nil)

@@ -117,12 +117,7 @@ func (b *bulk) accept(ctx context.Context, chunk *Chunk) error {
 	defer cancel()
 	asked := len(chunk.payloads)
 	chunk.RefuseAhead(b.api.config.Clock.Now())
-	refusals, err := b.api.claimRecharges(ctx, chunk.payloads)
-	if err == nil {
-		chunk.refuse(refusals)
-		err = chunk.Accept(ctx, b.client, b.who.Owns)
-	}
-	if err != nil {
+	if err := chunk.Accept(ctx, b.client, b.who.Owns); err != nil {
 		b.api.metrics.counted(string(b.kind), statusUnknown, asked)
 		return err
 	}

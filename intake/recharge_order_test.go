@@ -82,7 +82,7 @@ func TestRechargeOrderIsClosedUnlessItIsPaid(t *testing.T) {
 	d := open(t)
 	d.openOrder(t, rechargeOrder("rc1", "u1", "100.00")).order(t, http.StatusCreated)
 	d.openOrder(t, rechargeOrder("rc2", "u1", "100.00")).order(t, http.StatusCreated)
-	d.Accept(t, ledgertest.Recharge("rc2", "u1", "100.00"))
+	d.Hear(t, ledgertest.Recharge("rc2", "u1", "100.00"))
 	shut := func(id string) answer {
 		return d.do(t, http.MethodPost, "/v1/recharge-orders/"+id+"/close", nil)
 	}
@@ -99,8 +99,8 @@ func TestRechargeOrderIsClosedUnlessItIsPaid(t *testing.T) {
 	d.openOrder(t, rechargeOrder("rc4", "u1", "100.00")).order(t, http.StatusCreated)
 	second := ledgertest.Recharge("rc4", "u1", "100.00")
 	second.ChannelTxnID = "wx-rc2"
-	ledgertest.Applied(t, d.Do(t, ledgertest.Recharge("rc2", "u1", "100.00"))...)
-	ledgertest.RejectedFor(t, d.Do(t, second)[0], tasks.ChannelPaymentUsed)
+	ledgertest.Applied(t, d.Apply(t, d.Hear(t, ledgertest.Recharge("rc2", "u1", "100.00"))...)...)
+	ledgertest.RejectedFor(t, d.Apply(t, d.Hear(t, second)...)[0], tasks.ChannelPaymentUsed)
 	if problem := shut("rc4").problem(t, http.StatusConflict); !strings.Contains(problem.Detail, "is not paid") {
 		t.Errorf("closing an order whose payment was rejected: %+v", problem)
 	}

@@ -43,7 +43,8 @@ type ClientConfig struct {
 // requests that arrive together share one insert and its commit.
 type Client struct {
 	*desk
-	producer string
+	producer    string
+	fromChannel bool // it asks what a channel has said
 }
 
 // desk is what a client and its views for other producers share.
@@ -107,7 +108,13 @@ func (c *Client) As(producer string) (*Client, error) {
 	if err := CheckProducer(producer); err != nil {
 		return nil, err
 	}
-	return &Client{desk: c.desk, producer: producer}, nil
+	return &Client{desk: c.desk, producer: producer, fromChannel: c.fromChannel}, nil
+}
+
+// FromChannel is a view of the client that asks for what a channel has said in a notice whose signature was verified. It alone confirms
+// recharges that have an order; who uses it answers for that. It is otherwise as As.
+func (c *Client) FromChannel() *Client {
+	return &Client{desk: c.desk, producer: c.producer, fromChannel: true}
 }
 
 // CheckProducer refuses what cannot be a producer's name, with a *FieldError: it is an id, as those on the wire.
@@ -139,12 +146,21 @@ func (c *Client) Books() int { return c.books }
 
 // Enqueue accepts one request and rings. It returns after the commit; the ring follows on its own. The same payload may be
 // enqueued again and at the same time: one is accepted, the others are replays with the stored outcome. It returns a *FieldError,
-// a *ConflictError, or an error that leaves the acceptance unknown. It returns within AnswerWithin, and by ctx's deadline if it has one;
-// the payload may be read after that, and must not be changed.
+// a *ConflictError, or an error that leaves the acceptance unknown. It returns within AnswerWithin, or twice that for a recharge, whose id
+// is claimed first, and by ctx's deadline if it has one; the payload may be read after that, and must not be changed.
 func (c *Client) Enqueue(ctx context.Context, payload Payload) (Receipt, error) {
 	request, err := c.Prepare(ctx, payload)
 	if err != nil {
 		return Receipt{}, err
+	}
+	if request.Kind == RechargeConfirm {
+		ordered, err := c.claimRecharges(ctx, c.pool, request)
+		if err == nil {
+			err = refuseOrdered(ordered, &request)
+		}
+		if err != nil {
+			return Receipt{}, err
+		}
 	}
 	receipt, err := c.group.accept(ctx, request)
 	if err == nil && receipt.Status == Conflicting {
@@ -173,6 +189,13 @@ func (c *Client) EnqueueMany(ctx context.Context, payloads []Payload) ([]Item, e
 		}
 		requests, places = append(requests, request), append(places, i)
 	}
+	ordered, err := c.claimRecharges(ctx, c.pool, requests...)
+	if err != nil {
+		return nil, err
+	}
+	if len(ordered) > 0 {
+		requests, places = keepUnordered(requests, places, ordered, items)
+	}
 	if len(requests) == 0 {
 		return items, nil
 	}
@@ -187,8 +210,23 @@ func (c *Client) EnqueueMany(ctx context.Context, payloads []Payload) ([]Item, e
 	return items, nil
 }
 
+// keepUnordered refuses the recharges that have an order, in their places, and returns the other requests with theirs.
+func keepUnordered(requests []Request, places []int, ordered map[string]bool, items []Item) ([]Request, []int) {
+	kept := 0
+	for n := range requests {
+		if err := refuseOrdered(ordered, &requests[n]); err != nil {
+			items[places[n]].Err = err
+			continue
+		}
+		requests[kept], places[kept] = requests[n], places[n]
+		kept++
+	}
+	return requests[:kept], places[:kept]
+}
+
 // EnqueueTx accepts requests inside the caller's transaction: they exist if and only if it commits. It cannot ring before that;
-// after the commit call Ring, or let the relay find them.
+// after the commit call Ring, or let the relay find them. A *FieldError refuses all of them. The ids of recharges are held until the
+// transaction ends: an order that is opened under one of them meanwhile waits for that.
 func (c *Client) EnqueueTx(ctx context.Context, tx pgx.Tx, payloads ...Payload) ([]Receipt, error) {
 	requests := make([]Request, len(payloads))
 	for i, payload := range payloads {
@@ -197,6 +235,15 @@ func (c *Client) EnqueueTx(ctx context.Context, tx pgx.Tx, payloads ...Payload) 
 			return nil, err
 		}
 		requests[i] = request
+	}
+	ordered, err := c.claimRecharges(ctx, tx, requests...)
+	if err != nil {
+		return nil, err
+	}
+	for i := range requests {
+		if err := refuseOrdered(ordered, &requests[i]); err != nil {
+			return nil, err
+		}
 	}
 	return accept(ctx, tx, requests, c.config.RingAfter)
 }

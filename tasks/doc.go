@@ -22,6 +22,7 @@
 //   - A ring names requests; it never carries an amount or an owner.
 //   - A receipt with status accepted or replayed is given only after the commit which made the request durable.
 //   - Nothing is stored of a request that was refused for a field.
+//   - A recharge that has a recharge order is confirmed by Client.FromChannel alone; one that a producer has confirmed gets no order.
 //
 // # Failures
 //

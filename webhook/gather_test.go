@@ -151,7 +151,10 @@ func TestConfirmedRechargeIsToldToWhoOpenedItsOrder(t *testing.T) {
 		Cause: tasks.WrongAmount, UserID: "u1", RechargeID: "rc1", OccurredAt: noon}
 	unknown := &tasks.Suspension{Channel: tasks.SourceWeChat, ChannelTxnID: "wx3", OutTradeNo: "X", Amount: ledgertest.Yuan("9.99"),
 		Cause: tasks.UnknownOrder, OccurredAt: noon}
-	w.Do(t, wrong, ledgertest.Recharge("rc1", "u1", "10.00"), ledgertest.Recharge("rc2", "u1", "10.00"), unknown)
+	heard := w.Hear(t, wrong, ledgertest.Recharge("rc1", "u1", "10.00"), ledgertest.Recharge("rc2", "u1", "10.00"), unknown)
+	for _, receipt := range heard {
+		w.Apply(t, receipt)
+	}
 	w.gatherAll(t)
 	if diff := cmp.Diff([]string{"1 recharge.suspended wechat/wx2 waiting", "2 recharge.applied rc1 waiting"}, w.told(t, shop)); diff != "" {
 		t.Errorf("who opened the order was told (-want +got):\n%s", diff)

@@ -23,7 +23,7 @@ func (h *Handler) acceptPayment(ctx context.Context, notice channel.Notice) (res
 		if err != nil {
 			return "", err
 		}
-		client := h.config.Client
+		client := h.config.Client.FromChannel()
 		if trace.Order != nil {
 			// The order's producer may look up what became of it, and is told.
 			if client, err = client.As(trace.Order.Producer); err != nil {

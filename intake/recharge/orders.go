@@ -207,44 +207,6 @@ func (o *Orders) Find(ctx context.Context, rechargeID string) (Order, error) {
 	return order, nil
 }
 
-// claimIDsSQL takes the ids in their order, so that two who claim the same ones wait for each other and do not deadlock.
-const claimIDsSQL = `
-INSERT INTO recharge_ids (recharge_id, ordered)
-SELECT id, false
-FROM (SELECT DISTINCT unnest($1::text[]) AS id ORDER BY 1) asked
-ON CONFLICT DO NOTHING`
-
-// orderedSQL also looks at the orders: an API of the version before opens them without taking their ids.
-const orderedSQL = `
-SELECT i.recharge_id
-FROM unnest($1::text[]) AS asked (id)
-JOIN recharge_ids i ON i.recharge_id = asked.id AND i.ordered
-UNION
-SELECT o.recharge_id
-FROM unnest($1::text[]) AS asked (id)
-JOIN recharge_orders o ON o.recharge_id = asked.id`
-
-// Claim takes the ids of recharges that their producer confirms himself, and says which of them have an order: those are confirmed by the
-// channel's notice alone. The others get no order from now on. It may be called twice and at once; it waits for orders that are being
-// opened under the same ids.
-func (o *Orders) Claim(ctx context.Context, rechargeIDs []string) (ordered map[string]bool, err error) {
-	ordered = map[string]bool{}
-	var queries pgx.Batch
-	queries.Queue(claimIDsSQL, rechargeIDs)
-	queries.Queue(orderedSQL, rechargeIDs).Query(func(rows pgx.Rows) error {
-		var id string
-		_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
-			ordered[id] = true
-			return nil
-		})
-		return err
-	})
-	if err := o.pool.SendBatch(ctx, &queries).Close(); err != nil {
-		return nil, fmt.Errorf("claim %d recharge ids: %w", len(rechargeIDs), err)
-	}
-	return ordered, nil
-}
-
 // complete adds what is not stored, and puts times into one zone.
 func (o *Orders) complete(order Order) Order {
 	order.CreatedAt, order.ExpiresAt = order.CreatedAt.UTC(), order.ExpiresAt.UTC()

@@ -240,7 +240,7 @@ func TestPaidOrderCannotBeClosed(t *testing.T) {
 	t.Parallel()
 	o := open(t)
 	o.open(t, asked(nil))
-	o.Accept(t, ledgertest.Recharge("rc1", "u1", "100.00"))
+	o.Hear(t, ledgertest.Recharge("rc1", "u1", "100.00"))
 	o.clock.Advance(3 * time.Hour)
 	for range 2 {
 		got, err := o.Close(t.Context(), "rc1")
@@ -257,7 +257,7 @@ func TestOrderWhosePaymentWasRejectedIsNotCalledPaid(t *testing.T) {
 	other := ledgertest.Recharge("rc0", "u1", "100.00")
 	other.ChannelTxnID = "wx-rc1"
 	ledgertest.Applied(t, o.Do(t, other)...)
-	accepted := o.Accept(t, ledgertest.Recharge("rc1", "u1", "100.00"))
+	accepted := o.Hear(t, ledgertest.Recharge("rc1", "u1", "100.00"))
 	if got, err := o.Find(t.Context(), "rc1"); err != nil || got.State != recharge.StatePaid {
 		t.Errorf("before it is decided: %+v, %v", got, err)
 	}
@@ -315,7 +315,7 @@ func TestTraceTellsWhatIsStoredOfAPaymentAndItsOrder(t *testing.T) {
 	confirm := ledgertest.Recharge("rc1", "u1", "100.00")
 	suspension := &tasks.Suspension{Channel: tasks.SourceWeChat, ChannelTxnID: "t2", OutTradeNo: "RC00000000", Amount: ledgertest.Yuan("5.00"),
 		Cause: tasks.UnknownOrder, OccurredAt: ledgertest.Noon}
-	receipts := o.Accept(t, confirm, suspension, ledgertest.Recharge("other", "u2", "7.00"))
+	receipts := o.Hear(t, confirm, suspension, ledgertest.Recharge("other", "u2", "7.00"))
 	paid := order
 	paid.State, paid.ChannelTxnID = recharge.StatePaid, "wx-rc1"
 	for range 2 { // accepted, then applied

@@ -81,7 +81,18 @@ func (b *Books) ring(bells []tasks.Bell) {
 // Accept accepts requests and returns their receipts.
 func (b *Books) Accept(t testing.TB, payloads ...tasks.Payload) []tasks.Receipt {
 	t.Helper()
-	items, err := b.Client.EnqueueMany(t.Context(), payloads)
+	return accept(t, b.Client, payloads)
+}
+
+// Hear accepts what a channel has said and returns the receipts.
+func (b *Books) Hear(t testing.TB, payloads ...tasks.Payload) []tasks.Receipt {
+	t.Helper()
+	return accept(t, b.Client.FromChannel(), payloads)
+}
+
+func accept(t testing.TB, client *tasks.Client, payloads []tasks.Payload) []tasks.Receipt {
+	t.Helper()
+	items, err := client.EnqueueMany(t.Context(), payloads)
 	if err != nil {
 		t.Fatalf("accept: %v", err)
 	}
