@@ -30,7 +30,7 @@ func (a *API) registerAccept(routes huma.API) {
 		responses["200"] = &huma.Response{Content: receipt, Headers: headers,
 			Description: "Replayed: stored before with the same content. Or, when the call waited for it: accepted, and decided already"}
 		responses["202"] = &huma.Response{Content: receipt, Headers: headers, Description: "Accepted: committed, and not decided yet"}
-		path := "/v1/requests/" + string(kind)
+		path := acceptPath(kind)
 		routes.OpenAPI().AddOperation(&huma.Operation{
 			OperationID: "accept-" + strings.ReplaceAll(string(kind), ":", "-"), Method: http.MethodPost, Path: path,
 			Tags: []string{"requests"}, Summary: "Accept a " + string(kind),

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"net/http"
 	"reflect"
-	"slices"
 	"sync"
 	"time"
 
@@ -113,13 +111,7 @@ func NewAPI(config Config) *API {
 
 // ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if len(r.TransferEncoding) > 0 {
-		// net/http hides whether a length stood beside it. A connection on which one did must end (RFC 9112, 6.1): what a proxy took for
-		// the call's end may have been another place.
-		w.Header().Set("Connection", "close")
-	}
+	setHeaders(w, r)
 	if accept := a.accepts[r.URL.Path]; accept != nil && r.Method == http.MethodPost && r.URL.RawPath == "" {
 		accept(w, r)
 		return
@@ -127,9 +119,30 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mux.ServeHTTP(w, r)
 }
 
+// setHeaders sets those of every answer.
+func setHeaders(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if len(r.TransferEncoding) > 0 {
+		// net/http hides whether a length stood beside it. A connection on which one did must end (RFC 9112, 6.1): what a proxy took for
+		// the call's end may have been another place.
+		w.Header().Set("Connection", "close")
+	}
+}
+
 // BusiestPaths are the paths at which single requests are accepted: what is asked there is answered after one insert, unless the call
 // prefers to wait. A server may serve them by themselves.
-func (a *API) BusiestPaths() []string { return slices.Sorted(maps.Keys(a.accepts)) }
+func BusiestPaths() []string {
+	var paths []string
+	for _, kind := range tasks.Kinds() {
+		if !kind.Internal() {
+			paths = append(paths, acceptPath(kind))
+		}
+	}
+	return paths
+}
+
+func acceptPath(kind tasks.Kind) string { return "/v1/requests/" + string(kind) }
 
 // Drain lets long calls end: streams take no more lines, and nobody waits for an outcome. Call it when the API's server begins to
 // end. It may be called twice.

@@ -62,7 +62,7 @@ func serve(t *testing.T, api *intake.API) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := express.New(&http.Server{Handler: api, ReadHeaderTimeout: time.Minute}, api.BusiestPaths())
+	server := express.New(&http.Server{Handler: api, ReadHeaderTimeout: time.Minute}, intake.BusiestPaths())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(context.WithoutCancel(t.Context()), listener) }()
 	t.Cleanup(func() {

@@ -50,7 +50,7 @@ const limitMax = 1_000_000_000
 // Help is shown below the command's summary.
 func (apiCommand) Help() string {
 	return `Answers 202 once a request is stored durably, 200 for a replay, 409 for a conflict, 422 for a field that is not allowed, 503 ` +
-		`when PostgreSQL is away. The routes are described at /docs, for people, and at /openapi.json, each with the scopes that it needs. Every call needs an API ` +
+		`when PostgreSQL is away, also when it was when this process started. The routes are described at /docs, for people, and at /openapi.json, each with the scopes that it needs. Every call needs an API ` +
 		`key: 401 without a valid one, 403 when it lacks a scope, which is named, 429 when it asks for more items than --rate and ` +
 		`--burst let through. Serve it behind TLS: a key is as good as its secrecy. Only channels need no key: their notices, at ` +
 		`/v1/notices/ and the channel's name, are signed; --channels names a directory as for settled worker. Example:
@@ -68,12 +68,15 @@ SIGTERM ends it once the requests under way are answered.`
 
 // Run serves until ctx ends.
 func (c *apiCommand) Run(ctx context.Context, p *Program) error {
-	return p.serve(ctx, "api", connection{databaseFlags: c.databaseFlags, redisFlags: c.redisFlags}, c.processFlags, func(h *host) error {
-		return h.startAPI(ctx, c.apiFlags)
-	})
+	if err := c.apiFlags.check(); err != nil {
+		return err
+	}
+	to := connection{databaseFlags: c.databaseFlags, redisFlags: c.redisFlags}
+	listen := func(h *host) error { return h.listenAPI(ctx, c.Listen) }
+	return p.serve(ctx, "api", to, c.processFlags, func(h *host) error { return h.startAPI(ctx, c.apiFlags) }, listen)
 }
 
-// startAPI adds the HTTP API to the process.
+// startAPI opens the HTTP API of the process to everybody.
 func (h *host) startAPI(ctx context.Context, flags apiFlags) error {
 	if err := flags.check(); err != nil {
 		return err
@@ -97,16 +100,19 @@ func (h *host) startAPI(ctx context.Context, flags apiFlags) error {
 	if err := h.listenAPI(ctx, flags.Listen); err != nil {
 		return err
 	}
-	h.add("api", func(ctx context.Context) error {
-		defer context.AfterFunc(ctx, api.Drain)()
-		return serveHTTP(ctx, h.apiListener, api, h.logger, api.BusiestPaths()...)
+	h.add("api's long calls", func(ctx context.Context) error {
+		<-ctx.Done()
+		api.Drain()
+		return nil
 	})
+	h.apiEntrance.lead(api)
 	return nil
 }
 
-// listenAPI opens the API's address, unless it is open: what is to call the API may have to know it first.
+// listenAPI opens the API's address and serves there that the books are away, until startAPI; unless it is open. What is to call the
+// API may have to know its address first.
 func (h *host) listenAPI(ctx context.Context, address string) error {
-	if h.apiListener != nil {
+	if h.apiEntrance != nil {
 		return nil
 	}
 	listener, err := listen(ctx, "SETTLED_LISTEN", address)
@@ -114,7 +120,11 @@ func (h *host) listenAPI(ctx context.Context, address string) error {
 		return err
 	}
 	h.onClose(func() { _ = listener.Close() }) // serving has closed it, unless it never began
-	h.apiListener, h.apiAddress = listener, "http://"+listener.Addr().String()
+	h.apiAddress = "http://" + listener.Addr().String()
+	h.apiEntrance = newEntrance(intake.NewAway(version()))
+	h.add("api", func(ctx context.Context) error {
+		return serveHTTP(ctx, listener, h.apiEntrance, h.logger, intake.BusiestPaths()...)
+	})
 	h.logger.Info("api listens", slog.String("address", listener.Addr().String()))
 	return nil
 }

@@ -75,7 +75,7 @@ func TestProcessEndsWhenOneOfItsServicesFails(t *testing.T) {
 		return nil
 	})
 	h.add("second", func(context.Context) error { return broken })
-	err := h.run(t.Context())
+	err := h.run(t.Context(), nil)
 	if !errors.Is(err, broken) || err.Error() != "second: broken" {
 		t.Errorf("ended with %v", err)
 	}

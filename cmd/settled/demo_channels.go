@@ -53,7 +53,7 @@ func startDemoChannels(ctx context.Context, p *Program, config demo.Config, fail
 	ctx, cancel := context.WithCancel(ctx)
 	ran := make(chan error, 1)
 	go func() {
-		err := h.run(ctx)
+		err := h.run(ctx, nil)
 		if ctx.Err() == nil {
 			failed(errors.Join(errors.New("the demo's API or its channels ended"), err))
 		}

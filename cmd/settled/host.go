@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
+	"net/http"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,15 +42,18 @@ type host struct {
 	clock       clock.Timer
 	roster      *roster.Roster // nil until a service asks for it
 
-	apiListener net.Listener        // nil when it does not listen
+	apiEntrance *entrance           // what the API serves; nil when it does not listen
 	simulator   *simulate.Simulator // nil when channels are not simulated
 
 	apiAddress, simulatorAddress, metricsAddress string // "" when not served
 
 	services  []service
-	telemetry service // outlives the others, so that one can see them end
+	telemetry service   // outlives the others, so that one can see them end
+	health    *entrance // what telemetry serves; nil when it is off
 	checks    []telemetry.Check
 	closers   []func()
+
+	connectTries int // in vain
 }
 
 // service runs until its context ends and what it has begun is finished.
@@ -57,10 +62,12 @@ type service struct {
 	run  func(context.Context) error
 }
 
-// serve is a serving process from its start to its end: it connects, lets start add services, serves telemetry, and runs until ctx
-// ends or a service fails.
-func (p *Program) serve(ctx context.Context, name string, to connection, flags processFlags, start func(*host) error) error {
-	h, err := p.openHost(ctx, name, to, flags)
+// serve is a serving process from its start to its end: it serves telemetry and what early adds, waits for PostgreSQL, lets start add
+// services, and runs until ctx ends or a service fails. A PostgreSQL that is away is waited for as long as it takes, so that everything
+// may be started in any order; one that answers and is not fit to serve is an error.
+func (p *Program) serve(ctx context.Context, name string, to connection, flags processFlags, start func(*host) error,
+	early ...func(*host) error) error {
+	h, err := p.newHost(name, to, flags)
 	if err != nil {
 		return err
 	}
@@ -68,15 +75,40 @@ func (p *Program) serve(ctx context.Context, name string, to connection, flags p
 	if err := h.startTelemetry(ctx, flags); err != nil {
 		return err
 	}
-	if err := start(h); err != nil {
-		return err
+	for _, add := range early {
+		if err := add(h); err != nil {
+			return err
+		}
 	}
-	h.logger.Info("started", slog.String("process", name), slog.String("database", postgres.Address(to.DatabaseURL)),
-		slog.String("version", version()))
-	return h.run(ctx)
+	return h.run(ctx, func(ctx context.Context) error {
+		if err := h.connect(ctx, h.waitForPostgres); err != nil {
+			return err
+		}
+		if err := start(h); err != nil {
+			return err
+		}
+		h.serveHealth(flags)
+		h.logger.Info("started", slog.String("process", name), slog.String("database", postgres.Address(to.DatabaseURL)),
+			slog.String("version", version()))
+		return nil
+	})
 }
 
+// openHost is a host that is connected; a PostgreSQL that is away is an error.
 func (p *Program) openHost(ctx context.Context, name string, to connection, flags processFlags) (*host, error) {
+	h, err := p.newHost(name, to, flags)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.connect(ctx, func(_ context.Context, away error) error { return away }); err != nil {
+		h.close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// newHost is a host that is not connected to PostgreSQL yet.
+func (p *Program) newHost(name string, to connection, flags processFlags) (*host, error) {
 	logger, err := flags.logger(p)
 	if err != nil {
 		return nil, err
@@ -99,12 +131,49 @@ func (p *Program) openHost(ctx context.Context, name string, to connection, flag
 			logger.Warn("close redis", slog.Any("error", err))
 		}
 	})
-	if h.pool, err = postgres.Open(ctx, url, postgres.ApplicationName("settled "+name)); err != nil {
-		h.close()
-		return nil, err
-	}
-	h.onClose(h.pool.Close)
 	return h, nil
+}
+
+// connect opens PostgreSQL. While that is away, wait is told why, and the next try follows once it returns nil. An end of ctx is
+// returned as its cause.
+func (h *host) connect(ctx context.Context, wait func(ctx context.Context, away error) error) error {
+	for {
+		pool, err := postgres.Open(ctx, h.databaseURL, postgres.ApplicationName("settled "+h.name))
+		switch {
+		case err == nil:
+			h.pool = pool
+			h.onClose(pool.Close)
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !postgres.IsConnection(err):
+			return err
+		}
+		if err := wait(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
+// How a PostgreSQL that is away is waited for.
+const (
+	connectPause = 500 * time.Millisecond
+	// connectTold is after how many tries in vain it is told again: every ten seconds of a server that refuses.
+	connectTold = 20
+)
+
+// waitForPostgres waits until it is time to try again, and tells of it now and then.
+func (h *host) waitForPostgres(ctx context.Context, away error) error {
+	if h.connectTries%connectTold == 0 {
+		h.logger.Warn("waiting for PostgreSQL", slog.Any("error", away))
+	}
+	h.connectTries++
+	select {
+	case <-h.clock.After(connectPause):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // add adds a service; run starts it.
@@ -112,7 +181,7 @@ func (h *host) add(name string, run func(context.Context) error) {
 	h.services = append(h.services, service{name: name, run: run})
 }
 
-// ready makes the process ready only while check returns nil. It is called before run.
+// ready makes the process ready only while check returns nil. It is called before serveHealth.
 func (h *host) ready(name string, check func(context.Context) error) {
 	h.checks = append(h.checks, telemetry.Check{Name: name, Ready: check})
 }
@@ -141,7 +210,6 @@ func (h *host) startTelemetry(ctx context.Context, flags processFlags) error {
 		}
 		return nil
 	})
-	h.ready("postgres", h.pool.Ping)
 	if flags.MetricsListen == "off" {
 		return nil
 	}
@@ -152,25 +220,37 @@ func (h *host) startTelemetry(ctx context.Context, flags processFlags) error {
 	h.onClose(func() { _ = listener.Close() }) // serving has closed it, unless it never began
 	h.metricsAddress = "http://" + listener.Addr().String()
 	h.logger.Info("telemetry listens", slog.String("address", listener.Addr().String()))
-	h.telemetry = service{name: "telemetry", run: func(ctx context.Context) error {
-		handler := telemetry.NewHandler(telemetry.HandlerConfig{Gatherer: h.registry, Pprof: flags.Pprof, Checks: h.checks})
-		return serveHTTP(ctx, listener, handler, h.logger)
-	}}
+	waiting := telemetry.Check{Name: "postgres", Ready: func(context.Context) error { return errors.New("did not answer yet") }}
+	h.health = newEntrance(h.healthHandler(flags, append(slices.Clone(h.checks), waiting)))
+	h.telemetry = service{name: "telemetry", run: func(ctx context.Context) error { return serveHTTP(ctx, listener, h.health, h.logger) }}
 	return nil
 }
 
-// run runs the services until ctx ends or one of them fails, and returns when all have finished.
-func (h *host) run(ctx context.Context) error {
+func (h *host) healthHandler(flags processFlags, checks []telemetry.Check) http.Handler {
+	return telemetry.NewHandler(telemetry.HandlerConfig{Gatherer: h.registry, Pprof: flags.Pprof, Checks: checks})
+}
+
+// serveHealth has readiness ask all checks: the process is connected and all its services are added.
+func (h *host) serveHealth(flags processFlags) {
+	h.ready("postgres", h.pool.Ping)
+	if h.health != nil {
+		h.health.lead(h.healthHandler(flags, h.checks))
+	}
+}
+
+// run runs the services until ctx ends or one of them fails, and returns when all have finished. Those that more adds are run once it
+// has returned; its context ends as theirs does, and its error ends all. more may be nil.
+func (h *host) run(ctx context.Context, more func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	watched, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer unwatch()
-	failures := make(chan error, len(h.services)+1)
+	var failed failures
 	start := func(ctx context.Context, running *sync.WaitGroup, s service) {
 		running.Go(func() {
 			defer cancel()
 			if err := s.run(ctx); err != nil {
-				failures <- fmt.Errorf("%s: %w", s.name, err)
+				failed.add(fmt.Errorf("%s: %w", s.name, err))
 			}
 		})
 	}
@@ -178,17 +258,37 @@ func (h *host) run(ctx context.Context) error {
 	if h.telemetry.run != nil {
 		start(watched, &watching, h.telemetry)
 	}
+	early := len(h.services)
 	for _, s := range h.services {
+		start(ctx, &serving, s)
+	}
+	if more != nil {
+		if err := more(ctx); err != nil {
+			if ctx.Err() == nil { // else it says nothing new
+				failed.add(err)
+			}
+			cancel()
+			early = len(h.services) // what was added before the error stays out
+		}
+	}
+	for _, s := range h.services[early:] {
 		start(ctx, &serving, s)
 	}
 	serving.Wait()
 	unwatch()
 	watching.Wait()
-	close(failures)
 	h.logger.Info("ended", slog.String("process", h.name))
-	var errs []error
-	for err := range failures {
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
+	return errors.Join(failed.errs...)
+}
+
+// failures collects errors of goroutines.
+type failures struct {
+	mu   sync.Mutex
+	errs []error
+}
+
+func (f *failures) add(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.errs = append(f.errs, err)
 }

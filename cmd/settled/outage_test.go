@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/settled-dev/settled/intake/access/accesstest"
+	"github.com/settled-dev/settled/internal/devstack"
 	"github.com/settled-dev/settled/internal/devstack/redistest"
 	"github.com/settled-dev/settled/internal/postgres/pgtest"
 	"github.com/settled-dev/settled/ledger/ledgertest"
@@ -53,4 +55,88 @@ func TestAPIAcceptsWhileRedisIsDownAndAllIsAppliedWhenItIsBack(t *testing.T) {
 		until(t, id+" is applied", c.applied(t, "reward:grant", id))
 	}
 	c.run(t, "balance", "u1").expect(t, exitOK, "3.00")
+}
+
+// After a power cut PostgreSQL may be the last to come: every process waits for it, tells so, and serves without being started again.
+func TestProcessesThatStartBeforePostgreSQLServeOnceItIsThere(t *testing.T) {
+	t.Parallel()
+	server, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{InMemory: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	c := call{env: map[string]string{"DATABASE_URL": server.URL, "REDIS_URL": redistest.New(t).URL, "SETTLED_METRICS_LISTEN": "127.0.0.1:0"}}
+	c.run(t, "migrate").expect(t, exitOK)
+	key := strings.TrimSpace(c.run(t, "key", "create", "--producer", "shop", "--scope", "rewards:write,read").stdout)
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	api, worker, scheduler := c.start(t, "api", "--listen", "127.0.0.1:0"), c.start(t, "worker"), c.start(t, "scheduler")
+	all := []*process{api, worker, scheduler}
+	addresses := map[*process]map[string]string{}
+	for _, p := range all {
+		addresses[p] = map[string]string{}
+		for _, found := range listenLine.FindAllStringSubmatch(p.says(p.stderr, `msg="waiting for PostgreSQL"`), -1) {
+			addresses[p][found[1]] = "http://" + found[2]
+		}
+		if status, body := fetch(t, addresses[p]["telemetry"]+"/readyz"); status != http.StatusServiceUnavailable ||
+			!strings.Contains(body, "postgres: did not answer yet") {
+			t.Errorf("readiness without PostgreSQL: %d %s", status, body)
+		}
+		if status, body := fetch(t, addresses[p]["telemetry"]+"/healthz"); status != http.StatusOK {
+			t.Errorf("health without PostgreSQL: %d %s", status, body)
+		}
+	}
+	ask := func(path, body string) *http.Response {
+		response, err := accesstest.Client(key).Post(addresses[api]["api"]+path, "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		return response
+	}
+	const reward = `{"reward_id":"w1","user_id":"u1","campaign_id":"c1","amount":"1.00","occurred_at":"2026-03-02T12:00:00+08:00"}`
+	for _, path := range []string{"/v1/requests/reward:grant", "/v1/notices/wechat", "/v1/requests"} {
+		if got := ask(path, reward); got.StatusCode != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" {
+			t.Errorf("%s without PostgreSQL: %s %v", path, got.Status, got.Header)
+		}
+	}
+	if err := server.Restart(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range all {
+		p.says(p.stderr, "msg=started")
+		until(t, "the process is ready", func() bool {
+			status, _ := fetch(t, addresses[p]["telemetry"]+"/readyz")
+			return status == http.StatusOK
+		})
+	}
+	if got := ask("/v1/requests/reward:grant", reward); got.StatusCode != http.StatusAccepted {
+		t.Errorf("with PostgreSQL: %s", got.Status)
+	}
+	until(t, "w1 is applied", c.applied(t, "reward:grant", "w1"))
+	c.run(t, "audit").expect(t, exitOK)
+}
+
+// What waits for PostgreSQL ends when it is told to, and a PostgreSQL that answers and cannot serve is no reason to wait.
+func TestProcessesDoNotWaitForTablesAndEndWhileTheyWait(t *testing.T) {
+	t.Parallel()
+	empty := call{env: map[string]string{"DATABASE_URL": pgtest.New(t, pgtest.Empty()).URL, "REDIS_URL": "redis://127.0.0.1:1/0",
+		"SETTLED_METRICS_LISTEN": "off", "SETTLED_LISTEN": "127.0.0.1:0"}}
+	away := call{env: map[string]string{"DATABASE_URL": "postgres://ada:s3cr3t@127.0.0.1:1/books", "REDIS_URL": "redis://127.0.0.1:1/0",
+		"SETTLED_METRICS_LISTEN": "off", "SETTLED_LISTEN": "127.0.0.1:0"}}
+	for _, name := range []string{"api", "worker", "scheduler"} {
+		empty.run(t, name).expect(t, exitTrouble, "run `settled migrate` first")
+		p := away.start(t, name)
+		if log := p.says(p.stderr, "waiting for PostgreSQL"); strings.Contains(log, "s3cr3t") || !strings.Contains(log, "127.0.0.1:1/books") {
+			t.Errorf("%s: %s", name, log)
+		}
+		if code := p.stop(); code != exitOK {
+			t.Errorf("%s: exit code %d while it waits, want %d", name, code, exitOK)
+		}
+	}
 }

@@ -296,7 +296,7 @@ func TestBadSettingNamesItselfAndHidesItsSecrets(t *testing.T) {
 func TestServerThatIsAwayIsTroubleAndNotARefusal(t *testing.T) {
 	t.Parallel()
 	away := map[string]string{"DATABASE_URL": "postgres://ada:s3cr3t@127.0.0.1:1/books", "REDIS_URL": "redis://127.0.0.1:1/0"}
-	for _, args := range [][]string{{"audit"}, {"migrate"}, {"show", "refund:apply", "r1"}, {"worker"}, {"request", "refund:apply", "--file", "-"}} {
+	for _, args := range [][]string{{"audit"}, {"migrate"}, {"show", "refund:apply", "r1"}, {"request", "refund:apply", "--file", "-"}} {
 		got := call{env: away}.run(t, args...)
 		got.expect(t, exitTrouble, "127.0.0.1:1/books")
 		if strings.Contains(got.stderr, "s3cr3t") {

@@ -101,7 +101,7 @@ func (c *simulateChannelCommand) Run(ctx context.Context, p *Program) error {
 		address, kinds[0].Source, address); err != nil {
 		return err
 	}
-	return h.run(ctx)
+	return h.run(ctx, nil)
 }
 
 // noticesPath is where the API takes notices, with the channel's name behind it.

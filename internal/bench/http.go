@@ -55,7 +55,7 @@ func openDoor(ctx context.Context, e *environment) (*door, error) {
 	server := &http.Server{Handler: api, ReadHeaderTimeout: time.Minute, ReadTimeout: time.Minute, WriteTimeout: time.Minute,
 		IdleTimeout: time.Minute}
 	d := &door{client: client, addr: listener.Addr().String(), key: token.Reveal(), served: make(chan error, 1),
-		server: express.New(server, api.BusiestPaths())}
+		server: express.New(server, intake.BusiestPaths())}
 	go func() { d.served <- d.server.Serve(ctx, listener) }()
 	return d, nil
 }
