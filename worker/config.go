@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"cmp"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -14,7 +13,7 @@ import (
 
 	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/internal/clock"
-	"github.com/settled-dev/settled/internal/socket"
+	"github.com/settled-dev/settled/internal/redisurl"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -82,34 +81,47 @@ func RedisOptions(url string, servers map[tasks.Queue]int) (*redis.Options, erro
 		// The error is not wrapped: it may hold the URL, and the URL a password.
 		return nil, &ConfigError{Field: "redis URL", Problem: "cannot be read", Allowed: "such as redis://user:password@host:6379/0"}
 	}
-	if servers == nil {
-		servers = ServersDefault()
-	}
-	if options.PoolSize == 0 {
-		options.PoolSize = 20
-		for _, n := range servers {
-			options.PoolSize += n
-		}
-	}
-	if options.MaxRetries == 0 {
-		options.MaxRetries = -1
-	}
-	options.DialerRetries = 1
+	suit(servers, &options.PoolSize, &options.MaxRetries, &options.DialerRetries)
 	return options, nil
 }
 
-// dialTimeout is go-redis's own, which it does not set for a dialer that is given.
-const dialTimeout = 5 * time.Second
+// suit sets what RedisOptions sets.
+func suit(servers map[tasks.Queue]int, poolSize, maxRetries, dialerRetries *int) {
+	if servers == nil {
+		servers = ServersDefault()
+	}
+	if *poolSize == 0 {
+		*poolSize = 20
+		for _, n := range servers {
+			*poolSize += n
+		}
+	}
+	if *maxRetries == 0 {
+		*maxRetries = -1
+	}
+	*dialerRetries = 1
+}
 
 // OpenRedis is redis.NewClient, with connections that cost Go's scheduler less. The caller closes the client.
-func OpenRedis(options *redis.Options) *redis.Client {
-	own := *options // a dialer reads them whenever it dials
-	own.DialTimeout = cmp.Or(own.DialTimeout, dialTimeout)
-	if own.Dialer == nil {
-		own.Dialer = own.NewDialer()
+func OpenRedis(options *redis.Options) *redis.Client { return redisurl.Server{One: options}.Open() }
+
+// OpenRedisURL opens Redis as RedisOptions and OpenRedis do, or, when the URL has a master_name, the master that Sentinels name:
+//
+//	redis://sentinel1:26379/0?master_name=NAME&addr=sentinel2:26379&addr=sentinel3:26379
+//
+// The Sentinels' user and password stand before the @, the master's are &username= and &password=. After a failover the client goes on
+// with the new master; what that one does not hold is noticed as a wipe (W7). The caller closes the client. It returns a *ConfigError.
+func OpenRedisURL(url string, servers map[tasks.Queue]int) (*redis.Client, error) {
+	server, err := redisurl.Parse(url)
+	if err != nil {
+		return nil, &ConfigError{Field: "redis URL", Problem: "cannot be read", Allowed: "such as " + redisurl.Example}
 	}
-	own.Dialer = socket.Dialing(own.Dialer)
-	return redis.NewClient(&own)
+	if one := server.One; one != nil {
+		suit(servers, &one.PoolSize, &one.MaxRetries, &one.DialerRetries)
+	} else {
+		suit(servers, &server.Watched.PoolSize, &server.Watched.MaxRetries, &server.Watched.DialerRetries)
+	}
+	return server.Open(), nil
 }
 
 // ConfigError refuses a configuration for one of its fields.

@@ -53,7 +53,9 @@
 // # Failures
 //
 // PostgreSQL away: handlers hold their tasks and try again together, every few seconds; asynq holds the rest. Redis away: servers try
-// ten times a second, the relay backs off, work that has begun is finished, and its repeat finds the outcomes. Redis wiped: W7.
+// ten times a second, the relay backs off, work that has begun is finished, and its repeat finds the outcomes. Redis wiped: W7. Redis failed over by
+// Sentinel: connections to the old master end, or are refused as a replica's, and work goes on at the new one; rings that it does not
+// hold are W7's, or are due in time.
 // A channel that does not answer is left alone, longer each time, and its refunds come again. Process killed: asynq hands its tasks out
 // again after one to two minutes, the relay often earlier.
 //

@@ -121,11 +121,9 @@ func (p *Program) newHost(name string, to connection, flags processFlags) (*host
 	if _, err := to.redisFlags.require(); err != nil {
 		return nil, err
 	}
-	options, err := worker.RedisOptions(to.RedisURL, to.servers)
-	if err != nil {
+	if h.redis, err = worker.OpenRedisURL(to.RedisURL, to.servers); err != nil {
 		return nil, err
 	}
-	h.redis = worker.OpenRedis(options)
 	h.onClose(func() {
 		if err := h.redis.Close(); err != nil {
 			logger.Warn("close redis", slog.Any("error", err))

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"reflect"
 	"strings"
 
 	"github.com/alecthomas/kong"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/settled-dev/settled/internal/redisurl"
 	"github.com/settled-dev/settled/internal/telemetry"
 )
 
@@ -33,37 +33,28 @@ func (f databaseFlags) require() (string, error) {
 
 // redisFlags say where Redis is.
 type redisFlags struct {
-	RedisURL string `name:"redis-url" setting:"REDIS_URL" placeholder:"URL" help:"Redis, such as redis://user:password@host:6379/0."`
+	RedisURL string `name:"redis-url" setting:"REDIS_URL" placeholder:"URL" help:"Redis, such as redis://user:password@host:6379/0, or Sentinels and their master's name: redis://host:26379/0?master_name=NAME&addr=host2:26379."`
 }
 
-func (f redisFlags) require() (*redis.Options, error) {
+func (f redisFlags) require() (redisurl.Server, error) {
 	if f.RedisURL == "" {
-		return nil, &usageError{problem: "REDIS_URL is not set; it looks like redis://user:password@host:6379/0. " +
+		return redisurl.Server{}, &usageError{problem: "REDIS_URL is not set; it looks like " + redisurl.Example + ". " +
 			"For a server to try things on, run `settled dev`"}
 	}
-	return parseRedisURL(f.RedisURL)
+	server, err := redisurl.Parse(f.RedisURL)
+	if err != nil {
+		return server, &usageError{problem: "REDIS_URL " + err.Error()}
+	}
+	return server, nil
 }
 
 // open connects to Redis when it is first asked. The caller closes the client.
 func (f redisFlags) open() (*redis.Client, error) {
-	options, err := f.require()
+	server, err := f.require()
 	if err != nil {
 		return nil, err
 	}
-	return redis.NewClient(options), nil
-}
-
-// parseRedisURL reads a URL whose parts may be secret: when it cannot be read it is not certain which.
-func parseRedisURL(raw string) (*redis.Options, error) {
-	options, err := redis.ParseURL(raw)
-	if err != nil {
-		problem := "is not a Redis URL"
-		if parsed, parseErr := url.Parse(raw); parseErr == nil && parsed.User == nil {
-			problem = fmt.Sprintf("cannot be used: %v", err)
-		}
-		return nil, &usageError{problem: "REDIS_URL " + problem + "; it looks like redis://user:password@host:6379/0"}
-	}
-	return options, nil
+	return server.Open(), nil
 }
 
 // processFlags are those of every process that serves.

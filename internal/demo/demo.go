@@ -12,6 +12,7 @@ import (
 
 	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/internal/postgres"
+	"github.com/settled-dev/settled/internal/redisurl"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -88,11 +89,11 @@ type run struct {
 func Run(ctx context.Context, config Config) (err error) {
 	r := &run{config: config, clock: config.Clock, screen: &config.Screen, record: NewRecord(), load: load{clock: config.Clock},
 		today: config.Clock.Now()}
-	options, err := redis.ParseURL(config.RedisURL)
+	server, err := redisurl.Parse(config.RedisURL)
 	if err != nil {
-		return fmt.Errorf("use redis: %w", err)
+		return fmt.Errorf("use redis: its URL %w", err)
 	}
-	r.redis = redis.NewClient(options)
+	r.redis = server.Open()
 	defer func() { err = errors.Join(err, r.redis.Close()) }()
 	r.bell = tasks.NewDoorbell(r.redis)
 	if r.pool, err = postgres.Open(ctx, config.DatabaseURL, postgres.ApplicationName("settled demo")); err != nil {

@@ -13,14 +13,15 @@ import (
 
 	"github.com/settled-dev/settled/internal/devstack"
 	"github.com/settled-dev/settled/internal/postgres"
+	"github.com/settled-dev/settled/internal/redisurl"
 )
 
 // Place is where the demo plays: a database of its own, and a Redis that it may wipe.
 type Place struct {
 	DatabaseURL, RedisURL string
 
-	redis    *redis.Options // of a Redis that stays; nil when it goes as a whole
-	server   string         // of a database that has to be dropped; empty when the server goes as a whole
+	redis    *redisurl.Server // of a Redis that stays; nil when it goes as a whole
+	server   string           // of a database that has to be dropped; empty when the server goes as a whole
 	database string
 }
 
@@ -31,12 +32,12 @@ var ErrRedisNotEmpty = errors.New("the demo wipes its Redis, and the one that RE
 // ErrRedisNotEmpty.
 func Prepare(ctx context.Context, stack *devstack.Stack) (*Place, error) {
 	place := &Place{DatabaseURL: stack.Postgres.URL, RedisURL: stack.Redis.URL}
-	options, err := redis.ParseURL(place.RedisURL)
+	server, err := redisurl.Parse(place.RedisURL)
 	if err != nil {
-		return nil, fmt.Errorf("use redis: %w", err)
+		return nil, fmt.Errorf("use redis: its URL %w", err)
 	}
 	if stack.Redis.PID() == 0 {
-		place.redis = options
+		place.redis = &server
 		if err := place.checkEmpty(ctx); err != nil {
 			return nil, err
 		}
@@ -96,6 +97,6 @@ func (p *Place) checkEmpty(ctx context.Context) error {
 }
 
 func (p *Place) withRedis(work func(*redis.Client) error) error {
-	client := redis.NewClient(p.redis)
+	client := p.redis.Open()
 	return errors.Join(work(client), client.Close())
 }

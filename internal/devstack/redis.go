@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -37,6 +38,7 @@ type Redis struct {
 	SocketURL string
 
 	described string
+	sentinel  string // the configuration of a Sentinel; empty for a server that keeps data
 
 	mu      sync.Mutex
 	home    *home // nil when the server is not ours, or is emulated
@@ -58,15 +60,20 @@ func StartRedis(ctx context.Context, options RedisOptions) (*Redis, error) {
 	if err != nil {
 		return nil, err
 	}
+	return launchRedis(ctx, &Redis{path: path, options: options})
+}
+
+// launchRedis gives a server a home and a port, and starts it there.
+func launchRedis(ctx context.Context, r *Redis) (*Redis, error) {
 	as, err := serverAccount("redis", "nobody")
 	if err != nil {
 		return nil, fmt.Errorf("start Redis: %w", err)
 	}
-	home, err := newHome("Redis", options.BaseDir, "KILL", as)
+	home, err := newHome("Redis", r.options.BaseDir, "KILL", as)
 	if err != nil {
 		return nil, err
 	}
-	r := &Redis{home: home, path: path, options: options}
+	r.home = home
 	err = onFreePort(func(port int) error {
 		r.port = port
 		return r.start(ctx)
@@ -146,18 +153,9 @@ func (r *Redis) Restart(ctx context.Context, immediate bool) error {
 
 // start runs the server on r.port and returns when it answers. The caller holds mu, or is alone.
 func (r *Redis) start(ctx context.Context) error {
-	appendOnly := "no"
-	if r.options.AppendOnly {
-		appendOnly = "yes"
-	}
-	args := []string{
-		"--bind", "127.0.0.1", "--port", strconv.Itoa(r.port), "--dir", r.home.dir, "--daemonize", "no",
-		"--save", "", "--appendonly", appendOnly, "--appendfsync", "everysec", "--maxmemory-policy", "noeviction",
-	}
-	socket := filepath.Join(r.home.dir, "redis.sock")
-	if r.options.UnixSocket && len(socket) <= socketPathMax {
-		args = append(args, "--unixsocket", socket, "--unixsocketperm", "700")
-		r.SocketURL = "unix://" + socket + "?db=0"
+	args, err := r.arguments()
+	if err != nil {
+		return err
 	}
 	r.URL = "redis://" + loopback(r.port) + "/0"
 	process, err := r.home.start(r.path, args...)
@@ -171,6 +169,29 @@ func (r *Redis) start(ctx context.Context) error {
 	}
 	r.process = process
 	return nil
+}
+
+// arguments are the server's command line.
+func (r *Redis) arguments() ([]string, error) {
+	place := []string{"--bind", "127.0.0.1", "--port", strconv.Itoa(r.port), "--dir", r.home.dir, "--daemonize", "no"}
+	if r.sentinel != "" {
+		config := filepath.Join(r.home.dir, "sentinel.conf") // Sentinel writes into it what it learns
+		if err := os.WriteFile(config, []byte(r.sentinel), 0o600); err != nil {
+			return nil, fmt.Errorf("write the configuration of Sentinel: %w", err)
+		}
+		return append([]string{config, "--sentinel"}, place...), r.home.as.own(config)
+	}
+	appendOnly := "no"
+	if r.options.AppendOnly {
+		appendOnly = "yes"
+	}
+	args := append(place, "--save", "", "--appendonly", appendOnly, "--appendfsync", "everysec", "--maxmemory-policy", "noeviction")
+	socket := filepath.Join(r.home.dir, "redis.sock")
+	if r.options.UnixSocket && len(socket) <= socketPathMax {
+		args = append(args, "--unixsocket", socket, "--unixsocketperm", "700")
+		r.SocketURL = "unix://" + socket + "?db=0"
+	}
+	return args, nil
 }
 
 var (

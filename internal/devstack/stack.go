@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"sync"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/settled-dev/settled/internal/postgres"
+	"github.com/settled-dev/settled/internal/redisurl"
 )
 
 // Options say what Start starts.
@@ -95,30 +93,20 @@ func useNamedPostgres(ctx context.Context, url string) (*Postgres, error) {
 
 // useNamedRedis returns the server at url, once it answers.
 func useNamedRedis(ctx context.Context, url string) (*Redis, error) {
-	address, err := redisAddress(url)
+	server, err := redisurl.Parse(url)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("REDIS_URL %w", err)
 	}
-	info, err := redisInfo(ctx, url)
+	client := server.Open()
+	defer func() { _ = client.Close() }()
+	asking, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	info, err := client.Info(asking).Result()
 	if err != nil {
-		return nil, fmt.Errorf("use REDIS_URL %s: %w", address, err)
+		return nil, fmt.Errorf("use REDIS_URL %s: %w", server, err)
 	}
 	return &Redis{
 		URL:       url,
-		described: fmt.Sprintf("Redis %s at %s, named by REDIS_URL", firstMatch(redisVersion, info), address),
+		described: fmt.Sprintf("Redis %s at %s, named by REDIS_URL", firstMatch(redisVersion, info), server),
 	}, nil
-}
-
-// redisAddress returns what may be shown of a Redis URL. Its error holds nothing of the URL, whose parts are not
-// certain when it cannot be read.
-func redisAddress(raw string) (string, error) {
-	options, err := redis.ParseURL(raw)
-	if err != nil {
-		problem := "is not a Redis URL"
-		if parsed, parseErr := url.Parse(raw); parseErr == nil && parsed.User == nil {
-			problem = fmt.Sprintf("cannot be used: %v", err)
-		}
-		return "", fmt.Errorf("REDIS_URL %s; it looks like redis://user:password@host:6379/0", problem)
-	}
-	return fmt.Sprintf("%s/%d", options.Addr, options.DB), nil
 }

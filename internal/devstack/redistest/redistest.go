@@ -3,6 +3,7 @@ package redistest
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/settled-dev/settled/internal/devstack"
 )
@@ -27,4 +28,20 @@ func Start(t testing.TB, options devstack.RedisOptions) *devstack.Redis {
 		}
 	})
 	return redis
+}
+
+// StartWatched starts a master and its replica, watched by a Sentinel that takes a master for dead after two seconds. They are stopped
+// when t ends.
+func StartWatched(t testing.TB) *devstack.Watched {
+	t.Helper()
+	watched, err := devstack.StartWatched(t.Context(), 2*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := watched.Stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	return watched
 }
