@@ -1,8 +1,9 @@
 // Package drill breaks a running system on purpose and counts what came of it.
 //
-// RedisLoss asks for small rewards, empties Redis in the middle, goes on asking, and then compares what it was told with the books:
+// RedisLoss asks for small rewards, has Redis lose everything in the middle, goes on asking, and then compares what it was told with the
+// books. A Loss says how: FLUSHDB, an outage, a killed process, or a failover.
 //
-//	ask ──► half is accepted ──► FLUSHDB ──► ask on ──► wait until everything accepted is decided ──► compare
+//	ask ──► half is accepted ──► the loss, while it asks on ──► wait until everything accepted is decided ──► compare
 //
 // Channels runs a system of its own: shoppers recharge, buy and ask for refunds through simulated channels while its processes are killed
 // and Redis is wiped. When all has settled it compares the channels' own record and what it was told with the books.

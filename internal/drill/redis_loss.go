@@ -2,7 +2,6 @@ package drill
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/internal/postgres/pguuid"
@@ -19,26 +17,38 @@ import (
 	"github.com/settled-dev/settled/tasks"
 )
 
-// RedisLoss empties the Redis of a running system. Run it once; several may run at the same time, each counts its own.
+// RedisLoss takes the Redis of a running system away, or only what it holds. Run it once; several may run at the same time, each counts
+// its own.
 type RedisLoss struct {
 	Name     string        // part of the keys and users of the drill; a random one when empty
 	Client   *tasks.Client // producer of the drill
 	Pool     *pgxpool.Pool // reads the books
-	Redis    redis.UniversalClient
+	Loss     Loss
 	Requests int           // how many rewards are asked for, 2 to 1,000,000
+	Outage   time.Duration // how long Redis is away; the second half is asked for during all of it. 0 for a loss that takes no time
 	Patience time.Duration // how long everything accepted may take to be decided after the last acceptance
 	Clock    clock.Timer
 	Say      func(string) // told what is going on; may be nil
+}
+
+// Loss is what befalls Redis.
+type Loss struct {
+	// Begin makes Redis unreachable; nil when it stays.
+	Begin func(context.Context) error
+	// End returns when Redis is there again, without what it held. It is called when the outage has lasted.
+	End func(context.Context) error
 }
 
 // Report is what came of a drill.
 type Report struct {
 	Run         string        `json:"run"` // part of the keys and users of the drill
 	Accepted    int           `json:"accepted"`
-	Outstanding int           `json:"outstanding_at_loss"` // accepted and not decided when Redis was emptied
+	Away        int           `json:"accepted_while_away"` // of Accepted, those that were accepted while Redis was away
+	Outage      time.Duration `json:"outage_ns"`           // from the loss until Redis was there again
+	Outstanding int           `json:"outstanding_at_loss"` // accepted and not decided when Redis was there again, empty
 	Lost        int           `json:"lost"`                // accepted, and no outcome when the patience ended
 	Doubled     int           `json:"doubled"`             // requests with more than one transfer, and accounts with more than their rewards
-	Recovery    time.Duration `json:"recovery_ns"`         // from the loss until everything accepted before it was decided
+	Recovery    time.Duration `json:"recovery_ns"`         // from when Redis was there again until everything accepted before was decided
 }
 
 // OK says that nothing was lost and nothing doubled.
@@ -57,8 +67,8 @@ func (d *RedisLoss) Run(ctx context.Context) (Report, error) {
 	if d.Name == "" {
 		d.Name = uuid.NewString()[:8]
 	}
-	run := &redisLoss{RedisLoss: d, report: Report{Run: d.Name}, receipts: make([]tasks.Receipt, d.Requests)}
-	if err := run.askAll(ctx); err != nil {
+	run := &redisLoss{RedisLoss: d, report: Report{Run: d.Name}, receipts: make([]tasks.Receipt, d.Requests), half: make(chan struct{})}
+	if err := run.askThroughLoss(ctx); err != nil {
 		return run.report, err
 	}
 	run.report.Accepted = len(run.receipts)
@@ -75,11 +85,13 @@ type redisLoss struct {
 	receipts []tasks.Receipt
 
 	accepted atomic.Int64
-	emptied  sync.Once
-	lostAt   time.Time
-	before   placed // accepted before Redis was emptied
-	mu       sync.Mutex
-	all      placed
+	half     chan struct{} // closed when half are accepted
+	halfAt   time.Time     // when that was
+	before   placed        // accepted before Redis was there again, empty
+	backAt   time.Time     // when that was
+
+	mu  sync.Mutex
+	all placed
 }
 
 // placed are requests with their books, as columns: with its book a request is found by its key, without it by reading all that the
@@ -99,24 +111,46 @@ func (d *redisLoss) say(format string, args ...any) {
 	}
 }
 
-// askAll asks for every reward and empties Redis when half are accepted.
-func (d *redisLoss) askAll(ctx context.Context) error {
+// askThroughLoss asks for every reward, and has the loss happen when half are accepted.
+func (d *redisLoss) askThroughLoss(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var losing sync.WaitGroup
+	losing.Go(func() {
+		select {
+		case <-d.half:
+			if err := d.lose(ctx); err != nil {
+				stop(err)
+			}
+		case <-ctx.Done():
+		}
+	})
+	d.askAll(ctx, stop)
+	losing.Wait()
+	return context.Cause(ctx)
+}
+
+// askAll asks for every reward; stop is told of what failed.
+func (d *redisLoss) askAll(ctx context.Context, stop context.CancelCauseFunc) {
 	d.say("asking for %d rewards of 0.01 as drill-%s", d.Requests, d.report.Run)
 	var next atomic.Int64
-	problems := make([]error, producers)
 	var asking sync.WaitGroup
-	for p := range producers {
+	for range producers {
 		asking.Go(func() {
-			for i := int(next.Add(1)) - 1; i < d.Requests && problems[p] == nil; i = int(next.Add(1)) - 1 {
-				problems[p] = d.ask(ctx, i)
+			for i := int(next.Add(1)) - 1; i < d.Requests && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				if err := d.ask(ctx, i); err != nil {
+					stop(err)
+				}
 			}
 		})
 	}
 	asking.Wait()
-	return errors.Join(problems...)
 }
 
 func (d *redisLoss) ask(ctx context.Context, i int) error {
+	if err := d.untilTurn(ctx, i); err != nil {
+		return err
+	}
 	receipt, err := d.Client.Enqueue(ctx, &tasks.Reward{RewardID: fmt.Sprintf("drill-%s-%d", d.report.Run, i), UserID: d.user(i % usersMax),
 		CampaignID: campaign, Amount: money.FromFen(1), OccurredAt: d.Clock.Now()})
 	if err != nil {
@@ -126,25 +160,62 @@ func (d *redisLoss) ask(ctx context.Context, i int) error {
 	d.mu.Lock()
 	d.all.add(receipt)
 	d.mu.Unlock()
-	if d.accepted.Add(1) < int64(d.Requests/2) {
+	if d.accepted.Add(1) == int64(d.Requests/2) {
+		d.halfAt = d.Clock.Now()
+		close(d.half)
+	}
+	return nil
+}
+
+// untilTurn spreads the second half over the outage.
+func (d *redisLoss) untilTurn(ctx context.Context, i int) error {
+	second := i - d.Requests/2
+	if d.Outage == 0 || second < 0 {
 		return nil
 	}
-	var problem error
-	d.emptied.Do(func() { problem = d.empty(ctx) })
-	return problem
+	select {
+	case <-d.half:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	turn := d.halfAt.Add(time.Duration(float64(d.Outage) * float64(second) / float64(d.Requests-d.Requests/2)))
+	return d.pause(ctx, turn.Sub(d.Clock.Now()))
+}
+
+func (d *redisLoss) pause(ctx context.Context, duration time.Duration) error {
+	select {
+	case <-d.Clock.After(duration):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 func (d *redisLoss) user(n int) string { return fmt.Sprintf("drill-%s-u%d", d.report.Run, n) }
 
-// empty takes everything from Redis, and notes what was outstanding.
-func (d *redisLoss) empty(ctx context.Context) error {
+// lose has the loss happen, and notes what was accepted meanwhile and what was outstanding.
+func (d *redisLoss) lose(ctx context.Context) error {
+	begun := d.Clock.Now()
+	if d.Loss.Begin != nil {
+		if err := d.Loss.Begin(ctx); err != nil {
+			return fmt.Errorf("take redis away: %w", err)
+		}
+		d.say("redis is away; %d requests are accepted", d.accepted.Load())
+	}
+	acceptedBefore := d.accepted.Load()
+	if err := d.pause(ctx, d.Outage); err != nil {
+		return err
+	}
 	d.mu.Lock()
 	d.before = placed{books: slices.Clone(d.all.books), ids: slices.Clone(d.all.ids)}
 	d.mu.Unlock()
-	if err := d.Redis.FlushDB(ctx).Err(); err != nil {
-		return fmt.Errorf("empty redis: %w", err)
+	if err := d.Loss.End(ctx); err != nil {
+		return fmt.Errorf("have redis empty: %w", err)
 	}
-	d.lostAt = d.Clock.Now()
+	d.backAt = d.Clock.Now()
+	if d.Loss.Begin != nil {
+		d.report.Away, d.report.Outage = int(d.accepted.Load()-acceptedBefore), d.backAt.Sub(begun)
+	}
 	var err error
 	if d.report.Outstanding, err = d.outstanding(ctx, d.before); err != nil {
 		return err
@@ -175,7 +246,7 @@ func (d *redisLoss) recovered(ctx context.Context) error {
 			return err
 		}
 		if left == 0 && d.report.Recovery == 0 {
-			d.report.Recovery = d.Clock.Now().Sub(d.lostAt)
+			d.report.Recovery = d.Clock.Now().Sub(d.backAt)
 		}
 		if left == 0 {
 			if left, err = d.outstanding(ctx, d.all); err != nil {
