@@ -11,9 +11,12 @@ COPY . .
 # Static, so that it runs without a C library; without VCS stamps, so that the
 # build needs no Git and gives the same bytes from the same source.
 RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags="-s -w" -o /settled ./cmd/settled
+# A volume that is mounted there takes its owner from the image's directory.
+RUN mkdir /channels
 
 FROM gcr.io/distroless/static-debian12:nonroot
 COPY --from=build /settled /usr/local/bin/settled
+COPY --from=build --chown=nonroot:nonroot /channels /channels
 USER nonroot:nonroot
 # 8080: HTTP API. 9090: /metrics and /healthz.
 EXPOSE 8080 9090

@@ -64,6 +64,70 @@ func TestPrometheusLoadsTheAlerts(t *testing.T) {
 	}
 }
 
+func TestAlertsReachAReceiverBySeverity(t *testing.T) {
+	t.Parallel()
+	var prometheus struct {
+		Alerting struct {
+			Alertmanagers []struct {
+				StaticConfigs []struct{ Targets []string } `yaml:"static_configs"`
+			}
+		}
+	}
+	readYAML(t, "prometheus.yml", &prometheus)
+	managers := prometheus.Alerting.Alertmanagers
+	if len(managers) != 1 || len(managers[0].StaticConfigs) != 1 || !slices.Equal(managers[0].StaticConfigs[0].Targets, []string{"alertmanager:9093"}) {
+		t.Errorf("Prometheus tells %+v", managers)
+	}
+	var compose composeFile
+	readYAML(t, "../docker-compose.yml", &compose)
+	if mount := "./dashboards/alertmanager.yml:/etc/alertmanager/alertmanager.yml:ro"; !slices.Contains(compose.Services["alertmanager"].Volumes, mount) {
+		t.Errorf("docker-compose.yml does not mount %s", mount)
+	}
+	var manager struct {
+		Route struct {
+			Receiver string
+			Routes   []struct {
+				Matchers []string
+				Receiver string
+			}
+		}
+		Receivers []struct{ Name string }
+	}
+	readYAML(t, "alertmanager.yml", &manager)
+	var receivers []string
+	for _, receiver := range manager.Receivers {
+		receivers = append(receivers, receiver.Name)
+	}
+	// Of the two severities, a ticket is what is left.
+	route := manager.Route
+	if len(route.Routes) != 1 || !slices.Equal(route.Routes[0].Matchers, []string{`severity="page"`}) || route.Receiver != "ticket" ||
+		!slices.Equal(receivers, []string{route.Routes[0].Receiver, route.Receiver}) {
+		t.Errorf("alertmanager.yml routes %+v to %q", route, receivers)
+	}
+}
+
+func TestWhatComposeMountsIsThere(t *testing.T) {
+	t.Parallel()
+	var compose composeFile
+	readYAML(t, "../docker-compose.yml", &compose)
+	mounted := 0
+	for name, service := range compose.Services {
+		for _, volume := range service.Volumes {
+			path, _, _ := strings.Cut(volume, ":")
+			if !strings.HasPrefix(path, "./") {
+				continue
+			}
+			mounted++
+			if _, err := os.Stat(filepath.Join("..", path)); err != nil {
+				t.Errorf("%s mounts %s: %v", name, path, err)
+			}
+		}
+	}
+	if mounted < 4 {
+		t.Errorf("%d files and directories are mounted, want those of prometheus, alertmanager and grafana", mounted)
+	}
+}
+
 func TestEveryMetricOfAnAlertIsExported(t *testing.T) {
 	t.Parallel()
 	e := everything(t)

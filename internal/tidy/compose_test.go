@@ -55,7 +55,7 @@ func TestComposeFileStartsTheWholeSystem(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := []string{"api", "grafana", "migrate", "postgres", "prometheus", "redis", "scheduler", "worker"}
+			want := []string{"alertmanager", "api", "grafana", "migrate", "postgres", "prometheus", "redis", "scheduler", "simulator", "worker"}
 			if got := project.ServiceNames(); !slices.Equal(got, want) {
 				t.Errorf("services %v, want %v", got, want)
 			}
@@ -72,7 +72,7 @@ func checkCompose(project *types.Project) []string {
 		service := project.Services[name]
 		problems := checkService(service, isOneShot(project, name))
 		problems = append(problems, checkDependencies(project, service)...)
-		if service.Build != nil {
+		if usesStores(service) {
 			problems = append(problems, checkAddresses(project, service)...)
 		}
 		for _, problem := range problems {
@@ -80,6 +80,25 @@ func checkCompose(project *types.Project) []string {
 		}
 	}
 	findings = append(findings, checkStores(project)...)
+	return append(findings, checkChannels(project)...)
+}
+
+// checkChannels finds a process that does not see the channels that the simulator makes, or may change them.
+func checkChannels(project *types.Project) []string {
+	const dir = "/channels"
+	var findings []string
+	for _, name := range []string{"api", "worker", "simulator"} {
+		service := project.Services[name]
+		flag := map[bool]string{true: "--channels " + dir, false: "--dir " + dir}[name != "simulator"]
+		if !strings.Contains(strings.Join(service.Command, " "), flag) {
+			findings = append(findings, fmt.Sprintf("%s: is not started with %s", name, flag))
+		}
+		if !slices.ContainsFunc(service.Volumes, func(volume types.ServiceVolumeConfig) bool {
+			return volume.Source == "channels" && volume.Target == dir && volume.ReadOnly == (name != "simulator")
+		}) {
+			findings = append(findings, name+": has no volume at "+dir+", or may write where it reads")
+		}
+	}
 	return findings
 }
 
@@ -91,6 +110,11 @@ func isOneShot(project *types.Project, name string) bool {
 		}
 	}
 	return false
+}
+
+// usesStores reports whether a service is one of settled's own that keeps books: the simulator stands for others.
+func usesStores(service types.ServiceConfig) bool {
+	return service.Build != nil && (len(service.Command) == 0 || service.Command[0] != "simulate")
 }
 
 func checkService(service types.ServiceConfig, oneShot bool) []string {
@@ -126,7 +150,7 @@ func checkDependencies(project *types.Project, service types.ServiceConfig) []st
 			problems = append(problems, fmt.Sprintf("waits for %s to be %s, want %s", name, dependency.Condition, want))
 		}
 	}
-	if service.Build == nil {
+	if !usesStores(service) {
 		return problems
 	}
 	needs := []string{"postgres", "redis", "migrate"}
@@ -209,6 +233,9 @@ func TestPlantedComposeMistakesAreFound(t *testing.T) {
 		{"redis: {condition: service_healthy}", "redis: {condition: service_started}", "worker: waits for redis to be service_started"},
 		{"    redis: {condition: service_healthy}\n", "", "scheduler: does not wait for redis"},
 		{"    migrate: {condition: service_completed_successfully}\n", "", "api: does not wait for migrate"},
+		{"[api, --channels, /channels]", "[api]", "api: is not started with --channels /channels"},
+		{`["channels:/channels:ro"]`, `["channels:/channels"]`, "api: has no volume at /channels"},
+		{"--dir, /channels", "--dir, /tmp", "simulator: is not started with --dir /channels"},
 		{"@postgres:5432", "@localhost:5432", "api: DATABASE_URL points to localhost:5432"},
 		{"redis://redis:6379/0", "redis://redis:6380/0", "api: REDIS_URL points to redis:6380"},
 		{"settled:${POSTGRES_PASSWORD:-settled}@", "settled:wrong@", "api: DATABASE_URL carries another password"},
