@@ -115,7 +115,7 @@ func (h *host) listenAPI(ctx context.Context, address string) error {
 	if h.apiEntrance != nil {
 		return nil
 	}
-	listener, err := listen(ctx, "SETTLED_LISTEN", address)
+	listener, err := listen(ctx, "--listen", "SETTLED_LISTEN", address)
 	if err != nil {
 		return err
 	}

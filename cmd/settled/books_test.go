@@ -255,7 +255,7 @@ func TestMigrateMakesBooksOnceAndKeepsTheirNumber(t *testing.T) {
 		if again := call.run(t, "migrate"); again.code != exitOK || again.stdout != c.books {
 			t.Errorf("again: %+v, want %s", again, c.books)
 		}
-		call.run(t, "migrate", "--books", "5").expect(t, exitUsage, "--books: ", "cannot become 5")
+		call.run(t, "migrate", "--books", "5").expect(t, exitUsage, "settled: --books: is 5; the ledger has ", "cannot become 5: a user's book is fixed by their number\n")
 		call.run(t, "audit").expect(t, exitOK, "the books balance")
 	}
 }

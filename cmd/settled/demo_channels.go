@@ -3,15 +3,14 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/settled-dev/settled/channel/simulate"
 	"github.com/settled-dev/settled/channel/simulate/dialects"
 	"github.com/settled-dev/settled/intake/access"
 	"github.com/settled-dev/settled/internal/demo"
+	"github.com/settled-dev/settled/internal/devstack"
 	"github.com/settled-dev/settled/internal/postgres"
 )
 
@@ -31,11 +30,11 @@ func startDemoChannels(ctx context.Context, p *Program, config demo.Config, fail
 			h.close()
 		}
 	}()
-	dir, err := os.MkdirTemp("", "settled-channels-*")
+	dir, err := devstack.NewDirectory("channels")
 	if err != nil {
-		return nil, nil, fmt.Errorf("make a directory for channels: %w", err)
+		return nil, nil, err
 	}
-	h.onClose(func() { _ = os.RemoveAll(dir) }) // the system's directory for temporary files may keep it
+	h.onClose(func() { _ = dir.Remove() }) // the system's directory for temporary files may keep it
 	key, err := createDemoKey(ctx, config.DatabaseURL)
 	if err != nil {
 		return nil, nil, err
@@ -43,11 +42,11 @@ func startDemoChannels(ctx context.Context, p *Program, config demo.Config, fail
 	if err := h.listenAPI(ctx, "127.0.0.1:0"); err != nil {
 		return nil, nil, err
 	}
-	if _, err := h.startSimulator(ctx, "127.0.0.1:0", "", simulate.Config{Dir: dir, NotifyURL: h.apiAddress + noticesPath, Kinds: dialects.All(),
+	if _, err := h.startSimulator(ctx, "127.0.0.1:0", "", simulate.Config{Dir: dir.Path, NotifyURL: h.apiAddress + noticesPath, Kinds: dialects.All(),
 		TimeScale: demo.ChannelTimeScale, Faults: demo.ChannelFaults, Seed: config.Seed}); err != nil {
 		return nil, nil, err
 	}
-	if err := h.startAPI(ctx, apiFlags{Channels: dir, Rate: access.RateDefault, Burst: access.BurstDefault, ringAfter: demoRingAfter}); err != nil {
+	if err := h.startAPI(ctx, apiFlags{Channels: dir.Path, Rate: access.RateDefault, Burst: access.BurstDefault, ringAfter: demoRingAfter}); err != nil {
 		return nil, nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)

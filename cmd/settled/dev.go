@@ -136,11 +136,12 @@ func (c *devCommand) runSystem(ctx context.Context, p *Program, stack *devstack.
 	}
 	to := connection{databaseFlags{DatabaseURL: stack.Postgres.URL}, redisFlags{RedisURL: stack.Redis.URL}, nil}
 	flags := processFlags{MetricsListen: c.MetricsListen, LogLevel: c.LogLevel}
-	channels, err := os.MkdirTemp("", "settled-channels-*")
+	dir, err := devstack.NewDirectory("channels")
 	if err != nil {
-		return fmt.Errorf("make a directory for channels: %w", err)
+		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(channels)) }()
+	defer func() { err = errors.Join(err, dir.Remove()) }()
+	channels := dir.Path
 	return p.serve(ctx, "dev", to, flags, func(h *host) error {
 		for _, start := range []func() error{
 			func() error { return h.listenAPI(ctx, c.Listen) },

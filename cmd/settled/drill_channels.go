@@ -75,12 +75,12 @@ func (c *channelsDrillCommand) Run(ctx context.Context, p *Program) (err error) 
 	if _, err := migrate(ctx, stack.Postgres.URL, localBooks(), nil); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "settled-drill-")
+	dir, err := devstack.NewDirectory("drill")
 	if err != nil {
-		return fmt.Errorf("make a directory for the channels: %w", err)
+		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	report, audit, err := c.drill(ctx, p, stack, dir)
+	defer func() { err = errors.Join(err, dir.Remove()) }()
+	report, audit, err := c.drill(ctx, p, stack, dir.Path)
 	if err != nil {
 		return err
 	}

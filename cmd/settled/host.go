@@ -211,7 +211,7 @@ func (h *host) startTelemetry(ctx context.Context, flags processFlags) error {
 	if flags.MetricsListen == "off" {
 		return nil
 	}
-	listener, err := listen(ctx, "SETTLED_METRICS_LISTEN", flags.MetricsListen)
+	listener, err := listen(ctx, "--metrics-listen", "SETTLED_METRICS_LISTEN", flags.MetricsListen)
 	if err != nil {
 		return err
 	}

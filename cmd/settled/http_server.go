@@ -23,12 +23,12 @@ const (
 	drainTimeout = 15 * time.Second
 )
 
-// listen opens an address that the setting gave.
-func listen(ctx context.Context, setting, address string) (net.Listener, error) {
+// listen opens an address that a flag or its variable gave.
+func listen(ctx context.Context, flag, setting, address string) (net.Listener, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, &usageError{problem: fmt.Sprintf("%s is %s: %v", setting, quoted(address), err)}
+		return nil, &usageError{problem: fmt.Sprintf("%s or %s is %s: %v", flag, setting, quoted(address), err)}
 	}
 	return listener, nil
 }

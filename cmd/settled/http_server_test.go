@@ -14,7 +14,7 @@ import (
 // served serves a handler as every process does, until the test ends, and returns its address.
 func served(t *testing.T, handler http.Handler) string {
 	t.Helper()
-	listener, err := listen(t.Context(), "SETTLED_LISTEN", "127.0.0.1:0")
+	listener, err := listen(t.Context(), "--listen", "SETTLED_LISTEN", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func (c *migrateCommand) Run(ctx context.Context, p *Program) error {
 func migrate(ctx context.Context, url string, wanted int, applied func(string, time.Duration)) (int, error) {
 	if err := postgres.Migrate(ctx, url, postgres.MigrateOptions{Books: wanted, Applied: applied}); err != nil {
 		if postgres.IsContent(err) {
-			return 0, &usageError{problem: fmt.Sprintf("--books: %v", err)}
+			return 0, &usageError{problem: fmt.Sprintf("--books: is %d; %s", wanted, postgres.Said(err))}
 		}
 		return 0, err
 	}

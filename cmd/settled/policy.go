@@ -90,6 +90,10 @@ func (p *Program) open(name string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, &usageError{problem: err.Error()}
 	}
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		_ = file.Close()
+		return nil, &usageError{problem: name + " is a directory; allowed: a file, or - for standard input"}
+	}
 	return file, nil
 }
 

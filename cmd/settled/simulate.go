@@ -104,13 +104,21 @@ func (c *simulateChannelCommand) Run(ctx context.Context, p *Program) error {
 	return h.run(ctx, nil)
 }
 
+// simulatorFlag is the flag that says where the simulator is served: a process that serves more calls it otherwise.
+func (h *host) simulatorFlag() string {
+	if h.apiEntrance != nil {
+		return "--simulator-listen"
+	}
+	return "--listen"
+}
+
 // noticesPath is where the API takes notices, with the channel's name behind it.
 const noticesPath = "/v1/notices"
 
 // startSimulator adds simulated channels to the process, and returns where they are served. baseURL is how others reach that; empty:
 // by its address.
 func (h *host) startSimulator(ctx context.Context, address, baseURL string, config simulate.Config) (string, error) {
-	listener, err := listen(ctx, "SETTLED_SIMULATOR_LISTEN", address)
+	listener, err := listen(ctx, h.simulatorFlag(), "SETTLED_SIMULATOR_LISTEN", address)
 	if err != nil {
 		return "", err
 	}
@@ -118,8 +126,8 @@ func (h *host) startSimulator(ctx context.Context, address, baseURL string, conf
 	served := "http://" + listener.Addr().String()
 	if config.BaseURL = baseURL; baseURL == "" {
 		if everywhere(listener.Addr()) {
-			return "", &usageError{problem: fmt.Sprintf("SETTLED_SIMULATOR_LISTEN is %s, every address of this machine: --base-url says by which "+
-				"merchants reach it", quoted(address))}
+			return "", &usageError{problem: fmt.Sprintf("%s or SETTLED_SIMULATOR_LISTEN is %s, every address of this machine: --base-url says by which "+
+				"merchants reach it", h.simulatorFlag(), quoted(address))}
 		}
 		config.BaseURL = served
 	}

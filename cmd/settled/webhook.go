@@ -73,6 +73,9 @@ func (webhookCreateCommand) Help() string {
     endpoint we_5d0c6f1e7a9b4c3d8e2f1a0b9c8d7e6f of shop: refund.applied, refund.rejected; https://shop.example/settled
     whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=
 
+An endpoint inside a closed network, which has a private or loopback address or speaks plain http, is taken with --allow-private; the
+workers need --webhooks-allow-private to call it.
+
 The endpoint is told of outcomes from now on. The events: ` + strings.Join(eventNames(webhook.Events()), ", ") + `.
 
 DATABASE_URL must name the user that migrates. docs/webhooks.md tells producers how to verify messages.`

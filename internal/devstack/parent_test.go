@@ -90,9 +90,16 @@ func TestHelperIsAParent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	dir, err := NewDirectory("files")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir.Path, "key"), nil, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	err = json.NewEncoder(os.Stdout).Encode(helperReport{
 		Addresses: []string{loopback(stack.Postgres.port), loopback(stack.Redis.port)},
-		Dirs:      []string{stack.Postgres.home.dir, stack.Redis.home.dir},
+		Dirs:      []string{stack.Postgres.home.dir, stack.Redis.home.dir, dir.Path},
 		Pids:      []int{stack.Postgres.PID(), stack.Redis.PID()},
 	})
 	if err != nil {

@@ -78,6 +78,14 @@ func Constraint(err error) string {
 	return ""
 }
 
+// Said returns what the server said in err, without its code and what was being done; err's text when it is no answer of the server.
+func Said(err error) string {
+	if server := (*pgconn.PgError)(nil); errors.As(err, &server) {
+		return server.Message
+	}
+	return err.Error()
+}
+
 // sqlState returns the server's code for err, or "" when err is not an answer of the server.
 func sqlState(err error) string {
 	if server := (*pgconn.PgError)(nil); errors.As(err, &server) {
