@@ -1,5 +1,6 @@
 // Package notice takes the notices of payment channels: that a payer has paid, or that a refund has ended. A channel's port verifies and
-// reads a notice; here it is matched with what is stored, and accepted as a request. Nothing is booked here.
+// reads a notice; here it is matched with what is stored, and accepted as a request. Nothing is booked here. A payment that a channel tells
+// of because it was asked (intake/inquiry) is matched and accepted here too.
 //
 // # What becomes of a notice
 //
@@ -19,7 +20,8 @@
 //     notice that comes again is recognized by the payment, not by its own number, and is accepted as what it was the first time.
 //   - N3 A genuine notice of a payment is never dropped: it is credited, or it stands in suspense with a case.
 //   - N4 A payment is in time by the channel's time of the payment, so that a notice which is late, or comes again after the order was
-//     closed, means the same.
+//     closed, means the same. Where the channel does not tell that time, it is in time only if the order is open when the notice is
+//     matched for the first time: it may have been paid just then.
 //   - N5 What contradicts an accepted notice (the same payment with another amount, a refund that ends in two ways) changes nothing. It
 //     is recorded as a conflict of what was accepted, or, where a payment has funded something else, as a rejected request, counted, logged
 //     as an error and acknowledged: it would never come to be right. One contradiction is booked: that a refund which failed is paid, for

@@ -58,10 +58,11 @@ type Config struct {
 
 // Handler serves POST /v1/notices/{channel}. It may be used by many goroutines at once, and holds nothing that must be closed.
 type Handler struct {
-	config  Config
-	metrics *metrics
-	slots   chan struct{} // one for each notice under way
-	large   chan struct{} // one for each large body, from before its rest is read until its notice has been taken
+	config   Config
+	payments *Payments
+	metrics  *metrics
+	slots    chan struct{} // one for each notice under way
+	large    chan struct{} // one for each large body, from before its rest is read until its notice has been taken
 }
 
 // NewHandler makes a handler. It asks nothing until it is asked.
@@ -72,8 +73,8 @@ func NewHandler(config Config) *Handler {
 	if config.Clock == nil {
 		config.Clock = clock.System
 	}
-	return &Handler{config: config, metrics: newMetrics(config.Registerer), slots: make(chan struct{}, noticesMax),
-		large: make(chan struct{}, largeMax)}
+	return &Handler{config: config, payments: &Payments{Recharges: config.Recharges, Client: config.Client, Logger: config.Logger},
+		metrics: newMetrics(config.Registerer), slots: make(chan struct{}, noticesMax), large: make(chan struct{}, largeMax)}
 }
 
 // ServeHTTP implements http.Handler; the pattern must have a wildcard {channel}.
@@ -116,7 +117,7 @@ func refuseChannel(w http.ResponseWriter) {
 
 // answer takes one notice and says what became of it. A problem tells the channel to come again; when the time is up, what waits is
 // withdrawn, and what is being committed may still be.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, source tasks.Source, port channel.Port) (result, error) {
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, source tasks.Source, port channel.Port) (Result, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), answerWithin)
 	defer cancel()
 	body, leave, err := h.enter(ctx, w, r)
@@ -124,7 +125,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, source tasks.So
 		return resultOf(err), err
 	}
 	type taken struct {
-		became  result
+		became  Result
 		problem error
 	}
 	done := make(chan taken, 1)
@@ -190,7 +191,7 @@ func wait(ctx context.Context, places chan<- struct{}) error {
 }
 
 // take verifies a notice and accepts what it says. It never panics.
-func (h *Handler) take(ctx context.Context, source tasks.Source, port channel.Port, header http.Header, body []byte) (became result, problem error) {
+func (h *Handler) take(ctx context.Context, source tasks.Source, port channel.Port, header http.Header, body []byte) (became Result, problem error) {
 	defer func() {
 		if value := recover(); value != nil {
 			h.panicked(ctx, source, value)
@@ -210,10 +211,10 @@ func (h *Handler) take(ctx context.Context, source tasks.Source, port channel.Po
 }
 
 // accept accepts what a genuine notice says.
-func (h *Handler) accept(ctx context.Context, notice channel.Notice) (result, error) {
+func (h *Handler) accept(ctx context.Context, notice channel.Notice) (Result, error) {
 	switch notice.Event {
 	case channel.EventPaid:
-		return h.acceptPayment(ctx, notice)
+		return h.payments.Accept(ctx, notice)
 	case channel.EventRefund:
 		return h.acceptRefund(ctx, notice)
 	default:
@@ -222,10 +223,10 @@ func (h *Handler) accept(ctx context.Context, notice channel.Notice) (result, er
 }
 
 // contradicted records that a channel has said two things of one payment or refund (N5). The first one stands.
-func (h *Handler) contradicted(ctx context.Context, notice channel.Notice, detail error) result {
-	h.config.Logger.LogAttrs(ctx, slog.LevelError, "channel contradicts what it said before", slog.String("channel", string(notice.Channel)),
+func contradicted(ctx context.Context, logger *slog.Logger, notice channel.Notice, detail error) Result {
+	logger.LogAttrs(ctx, slog.LevelError, "channel contradicts what it said before", slog.String("channel", string(notice.Channel)),
 		slog.String("channel_txn_id", notice.ChannelTxnID), slog.String("refund_number", notice.RefundNumber), slog.Any("error", detail))
-	return resultContradicted
+	return ResultContradicted
 }
 
 var errPanicked = errors.New("the notice could not be worked on")

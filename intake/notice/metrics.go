@@ -39,7 +39,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 }
 
 // taken counts a message. What is no channel was found to be none: it has no other result.
-func (m *metrics) taken(source tasks.Source, became result) {
+func (m *metrics) taken(source tasks.Source, became Result) {
 	if !slices.Contains(tasks.Channels(), source) {
 		m.notices.WithLabelValues(channelUnknown, string(resultNoChannel)).Inc()
 		return

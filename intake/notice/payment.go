@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/intake/recharge"
@@ -16,14 +17,27 @@ const looksMax = 3
 
 var errRestless = errors.New("what is stored of the payment changes at each look")
 
-// acceptPayment accepts a payment as a recharge, or as one that no recharge order explains.
-func (h *Handler) acceptPayment(ctx context.Context, notice channel.Notice) (result, error) {
+// Payments accepts payments that a channel tells of, in a notice or because it was asked: the same payment is the same request, whichever
+// way it is heard of first. It may be used by many goroutines and processes at once.
+type Payments struct {
+	// Recharges finds the recharge orders. Required.
+	Recharges *recharge.Orders
+	// Client accepts requests. What no producer's order explains is accepted as its own producer's. Required.
+	Client *tasks.Client
+	// Logger is told of what a person must look at. Required.
+	Logger *slog.Logger
+}
+
+// Accept accepts a payment as a recharge, or as one that no recharge order explains, and says which: ResultConfirmed, ResultSuspended,
+// ResultReplayed or ResultContradicted. All of them are final. It may be called again after any error, which means that the payment may
+// have been accepted or not. A *tasks.FieldError, wrapped, says that no request can hold what the channel said.
+func (p *Payments) Accept(ctx context.Context, notice channel.Notice) (Result, error) {
 	for range looksMax {
-		trace, err := h.config.Recharges.Trace(ctx, notice.Channel, notice.ChannelTxnID, notice.OutTradeNo)
+		trace, err := p.Recharges.Trace(ctx, notice.Channel, notice.ChannelTxnID, notice.OutTradeNo)
 		if err != nil {
 			return "", err
 		}
-		client := h.config.Client.FromChannel()
+		client := p.Client.FromChannel()
 		if trace.Order != nil {
 			// The order's producer may look up what became of it, and is told.
 			if client, err = client.As(trace.Order.Producer); err != nil {
@@ -35,28 +49,28 @@ func (h *Handler) acceptPayment(ctx context.Context, notice channel.Notice) (res
 		var conflict *tasks.ConflictError
 		switch {
 		case errors.As(err, &conflict) && known:
-			return h.contradicted(ctx, notice, conflict), nil
+			return contradicted(ctx, p.Logger, notice, conflict), nil
 		case errors.As(err, &conflict):
 			continue // accepted since the look
 		case err != nil:
 			return "", fmt.Errorf("accept %s payment %s: %w", notice.Channel, notice.ChannelTxnID, err)
 		case receipt.Status == tasks.Replayed:
-			return resultReplayed, nil
+			return ResultReplayed, nil
 		}
-		return h.paymentAccepted(ctx, notice, payload), nil
+		return p.accepted(ctx, notice, payload), nil
 	}
 	return "", fmt.Errorf("accept %s payment %s: %w", notice.Channel, notice.ChannelTxnID, errRestless)
 }
 
-func (h *Handler) paymentAccepted(ctx context.Context, notice channel.Notice, payload tasks.Payload) result {
+func (p *Payments) accepted(ctx context.Context, notice channel.Notice, payload tasks.Payload) Result {
 	suspension, suspended := payload.(*tasks.Suspension)
 	switch {
 	case !suspended:
-		return resultConfirmed
+		return ResultConfirmed
 	case suspension.Cause == tasks.UsedPayment:
-		return h.contradicted(ctx, notice, errors.New("the payment has funded something else"))
+		return contradicted(ctx, p.Logger, notice, errors.New("the payment has funded something else"))
 	default:
-		return resultSuspended
+		return ResultSuspended
 	}
 }
 
@@ -97,8 +111,8 @@ func suspensionCause(notice channel.Notice, trace recharge.Trace) tasks.Suspensi
 		return tasks.WrongAmount
 	case trace.Confirmed != nil:
 		return tasks.SecondPayment
-	case !order.InTime(notice.OccurredAt):
-		return tasks.ClosedOrder
+	case !order.InTime(notice.OccurredAt), notice.TimeUnknown && order.State != recharge.StateOpen:
+		return tasks.ClosedOrder // where it is not told when it was paid, it may have been paid just now (N4)
 	default:
 		return ""
 	}

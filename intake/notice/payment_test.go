@@ -3,6 +3,7 @@ package notice_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -151,6 +152,58 @@ func TestPaymentInTimeIsCreditedThoughItsNoticeIsLate(t *testing.T) {
 		if order, err := d.orders.Find(t.Context(), "rc1"); err != nil || order.State != recharge.StatePaid {
 			t.Errorf("%s: the order is %+v, %v", name, order, err)
 		}
+	}
+}
+
+// Where the channel does not tell when it was paid, an order that is open now was open then. Whether one that is not open any more was, nobody
+// knows: a person decides. Whatever it became, it stays so.
+func TestPaymentOfAnUntoldTimeIsCreditedWhileItsOrderIsOpen(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		after         time.Duration // noon, when the notice comes
+		closed        time.Duration
+		told          bool
+		cash, suspect string
+	}{
+		"open":              {after: 119 * time.Minute, cash: "100.00", suspect: "0.00"},
+		"open, then closed": {after: time.Minute, closed: 2 * time.Minute, cash: "100.00", suspect: "0.00"},
+		"closed":            {after: 2 * time.Minute, closed: time.Minute, cash: "0.00", suspect: "100.00"},
+		"expired":           {after: 2*time.Hour + time.Second, cash: "0.00", suspect: "100.00"},
+		"closed, and told":  {after: 2 * time.Minute, closed: 90 * time.Second, told: true, cash: "100.00", suspect: "0.00"},
+		"expired, and told": {after: 2*time.Hour + time.Second, told: true, cash: "100.00", suspect: "0.00"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := open(t)
+			n := paid(d.order(t, "rc1", "u1"), "t1") // ordered a minute after noon
+			n.TimeUnknown = !c.told
+			if c.closed > 0 && c.closed < c.after {
+				closeAt(c.closed)(t, d, &n)
+			}
+			d.clock.Set(ledgertest.Noon.Add(c.after))
+			d.done(t, n)
+			if c.closed >= c.after {
+				d.clock.Set(ledgertest.Noon.Add(c.closed))
+				_, _ = d.orders.Close(t.Context(), "rc1") // refused: it is paid
+			}
+			want := map[ledger.AccountName]string{cash: c.cash, suspense: c.suspect}
+			d.expect(t, want)
+			for range 3 { // copies, also when the order would be judged otherwise
+				d.clock.Advance(time.Hour)
+				d.done(t, n)
+				d.expect(t, want)
+			}
+			first := map[string]string{"100.00": "confirmed", "0.00": "suspended"}[c.cash]
+			d.expectCounted(t, map[string]int{first: 1, "replayed": 3})
+			for _, opened := range d.cases(t) {
+				if !strings.Contains(opened.Detail, string(tasks.ClosedOrder)) {
+					t.Errorf("case %+v", opened)
+				}
+			}
+			if cases := len(d.cases(t)); (cases == 1) != (c.cash == "0.00") {
+				t.Errorf("%d cases", cases)
+			}
+		})
 	}
 }
 

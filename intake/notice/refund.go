@@ -22,7 +22,7 @@ var (
 
 // acceptRefund accepts the end of a refund. The worker hears of it too when it queries the channel: the same end is the same request,
 // byte for byte.
-func (h *Handler) acceptRefund(ctx context.Context, notice channel.Notice) (result, error) {
+func (h *Handler) acceptRefund(ctx context.Context, notice channel.Notice) (Result, error) {
 	order, err := h.findRefund(ctx, notice.RefundNumber)
 	if err != nil {
 		return "", err
@@ -39,11 +39,11 @@ func (h *Handler) acceptRefund(ctx context.Context, notice channel.Notice) (resu
 	var conflict *tasks.ConflictError
 	switch {
 	case errors.As(err, &conflict):
-		return h.contradicted(ctx, notice, conflict), nil
+		return contradicted(ctx, h.config.Logger, notice, conflict), nil
 	case err != nil:
 		return "", fmt.Errorf("accept the end of refund %s: %w", order.Number, err)
 	case receipt.Status == tasks.Replayed:
-		return resultReplayed, nil
+		return ResultReplayed, nil
 	case receipt.Kind == tasks.RefundRevise:
 		return h.revised(ctx, notice), nil
 	default:
@@ -52,7 +52,7 @@ func (h *Handler) acceptRefund(ctx context.Context, notice channel.Notice) (resu
 }
 
 // revised tells that a channel has paid what it had said it could not (N5).
-func (h *Handler) revised(ctx context.Context, notice channel.Notice) result {
+func (h *Handler) revised(ctx context.Context, notice channel.Notice) Result {
 	h.config.Logger.LogAttrs(ctx, slog.LevelWarn, "channel has paid a refund that it had failed",
 		slog.String("channel", string(notice.Channel)), slog.String("channel_txn_id", notice.ChannelTxnID),
 		slog.String("refund_number", notice.RefundNumber))

@@ -10,44 +10,44 @@ import (
 	"github.com/settled-dev/settled/tasks"
 )
 
-// result is what became of a notice, as it is counted.
-type result string
+// Result is what became of a notice, as it is counted.
+type Result string
 
-// The results that tell the channel that it is done.
+// The results that tell the channel that it is done. Those of a payment are also what Payments.Accept says.
 const (
-	resultConfirmed    result = "confirmed"    // a payment, accepted as a recharge
-	resultSuspended    result = "suspended"    // a payment, accepted as one that no recharge order explains
-	resultAnswered     result = "answered"     // the end of a refund, accepted
-	resultRevised      result = "revised"      // the end of a refund that had failed and is paid, accepted
-	resultReplayed     result = "replayed"     // accepted before, with the same content
-	resultContradicted result = "contradicted" // accepted before, with other content
-	resultAcknowledged result = "acknowledged" // moves no money of ours
+	ResultConfirmed    Result = "confirmed"    // a payment, accepted as a recharge
+	ResultSuspended    Result = "suspended"    // a payment, accepted as one that no recharge order explains
+	resultAnswered     Result = "answered"     // the end of a refund, accepted
+	resultRevised      Result = "revised"      // the end of a refund that had failed and is paid, accepted
+	ResultReplayed     Result = "replayed"     // accepted before, with the same content
+	ResultContradicted Result = "contradicted" // accepted before, with other content
+	resultAcknowledged Result = "acknowledged" // moves no money of ours
 )
 
 // The results that make the channel come again.
 const (
-	resultNotGenuine    result = "not_genuine"
-	resultOtherRule     result = "other_rule" // not genuine, unless the channel signs otherwise than it documents
-	resultProbe         result = "probe"
-	resultStale         result = "stale"
-	resultMalformed     result = "malformed"
-	resultNotOurs       result = "not_ours"
-	resultUnknownRefund result = "unknown_refund" // no refund was sent under its number
-	resultOtherRefund   result = "other_refund"   // its number is that of a refund of another amount, payment or channel
-	resultUnavailable   result = "unavailable"    // PostgreSQL did not answer in time, or too many notices come at once
-	resultFailed        result = "failed"         // a bug
-	resultNoChannel     result = "no_channel"     // the channel is not configured
+	resultNotGenuine    Result = "not_genuine"
+	resultOtherRule     Result = "other_rule" // not genuine, unless the channel signs otherwise than it documents
+	resultProbe         Result = "probe"
+	resultStale         Result = "stale"
+	resultMalformed     Result = "malformed"
+	resultNotOurs       Result = "not_ours"
+	resultUnknownRefund Result = "unknown_refund" // no refund was sent under its number
+	resultOtherRefund   Result = "other_refund"   // its number is that of a refund of another amount, payment or channel
+	resultUnavailable   Result = "unavailable"    // PostgreSQL did not answer in time, or too many notices come at once
+	resultFailed        Result = "failed"         // a bug
+	resultNoChannel     Result = "no_channel"     // the channel is not configured
 )
 
 // results lists every result.
-func results() []result {
-	return []result{resultConfirmed, resultSuspended, resultAnswered, resultRevised, resultReplayed, resultContradicted, resultAcknowledged,
+func results() []Result {
+	return []Result{ResultConfirmed, ResultSuspended, resultAnswered, resultRevised, ResultReplayed, ResultContradicted, resultAcknowledged,
 		resultNotGenuine, resultOtherRule, resultProbe, resultStale, resultMalformed, resultNotOurs, resultUnknownRefund,
 		resultOtherRefund, resultUnavailable, resultFailed, resultNoChannel}
 }
 
 // resultOf classifies the error of a notice that was not taken.
-func resultOf(err error) result {
+func resultOf(err error) Result {
 	var bad *tasks.FieldError
 	switch {
 	case errors.Is(err, channel.ErrProbe):
@@ -75,7 +75,7 @@ func resultOf(err error) result {
 }
 
 // level says how loudly it is told that a notice was not taken. What anybody can send is counted, and told to who wants to know.
-func (r result) level() slog.Level {
+func (r Result) level() slog.Level {
 	switch r {
 	case resultNotGenuine, resultProbe, resultStale:
 		return slog.LevelDebug
