@@ -15,6 +15,7 @@ import (
 	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/channel/roster"
 	"github.com/settled-dev/settled/intake"
+	"github.com/settled-dev/settled/intake/inquiry"
 	"github.com/settled-dev/settled/intake/notice"
 	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/internal/devstack/redistest"
@@ -102,6 +103,7 @@ func everything(t *testing.T) exported {
 	intake.NewCommitMetrics(e)
 	intake.NewAPI(intake.Config{Client: producer, Reader: ledger.NewReader(db.Pool), Registerer: e})
 	notice.NewHandler(notice.Config{Pool: db.Pool, Client: producer, Registerer: e})
+	inquiry.New(inquiry.Config{Pool: db.Pool, Registerer: e})
 	channels, err := roster.Open(t.TempDir(), http.DefaultClient, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

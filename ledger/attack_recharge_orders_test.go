@@ -9,6 +9,9 @@ var attacksOnRechargeOrders = map[string]string{
 	"recharge_order_number_suits_every_channel":             newRechargeOrder("out_trade_no", "'RC_00000001'"),
 	"recharge_is_confirmed_by_its_channel_or_by_a_producer": newRechargeID("true") + ";" + newRechargeID("false"),
 	"recharge_order_expires_after_it_was_opened":            newRechargeOrder("expires_at", "'2026-03-02 04:00Z'"),
+	"recharge_order_has_one_inquiry":                        newRechargeInquiry("channel", "'wechat'") + ";" + newRechargeInquiry("channel", "'alipay'"),
+	"recharge_inquiry_is_to_a_channel":                      newRechargeInquiry("channel", "'cash'"),
+	"recharge_inquiry_is_not_tried_before_it_is_due":        newRechargeInquiry("try_at", "'2026-03-02 04:04Z'"),
 }
 
 // newRechargeOrder inserts an open order that is good but for one column.
@@ -22,4 +25,11 @@ func newRechargeOrder(column, value string) string {
 // newRechargeID takes one recharge's id for an order, or for a producer.
 func newRechargeID(ordered string) string {
 	return insertInto("recharge_ids", map[string]string{"recharge_id": "'rc1'", "ordered": ordered})
+}
+
+// newRechargeInquiry inserts an inquiry about an order that is good but for one column.
+func newRechargeInquiry(column, value string) string {
+	columns := map[string]string{"recharge_id": "'rc1'", "channel": "'wechat'", "due_at": "'2026-03-02 04:05Z'", "try_at": "'2026-03-02 04:05Z'"}
+	columns[column] = value
+	return insertInto("recharge_inquiries", columns)
 }

@@ -223,6 +223,7 @@ func TestServiceRoleMayOnlyDoWhatTheLedgerDoes(t *testing.T) {
 		"UPDATE webhook_endpoints SET secret = repeat('x', 24)::bytea", "UPDATE webhook_messages SET request_id = gen_random_uuid()",
 		"INSERT INTO webhook_cursors VALUES (9, now())",
 		newAPIKey("label", "'mine'"), "UPDATE api_keys SET revoked_at = NULL", "UPDATE recharge_orders SET amount_fen = 1",
+		"TRUNCATE recharge_inquiries", "UPDATE recharge_inquiries SET recharge_id = 'mine'", "UPDATE recharge_inquiries SET channel = 'ecny'",
 		"CREATE ROLE friend", "COPY requests TO PROGRAM 'true'")
 	for _, sql := range forbidden {
 		tx, err := b.DB.Pool.Begin(t.Context())

@@ -40,10 +40,10 @@ func (h *host) openRoster(dir string) (*roster.Roster, error) {
 	return opened, nil
 }
 
-// ports are the channels whose notices an API takes.
+// ports are the channels whose notices an API takes, and that a worker asks about payments.
 func (h *host) ports(channels string) (notice.Ports, error) {
 	switch channels {
-	case "", channelsNone, channelsSimulated: // the worker's simulator sends no notices
+	case "", channelsNone, channelsSimulated: // the worker's simulator knows of no payments
 		return noPorts{}, nil
 	}
 	return h.openRoster(channels)

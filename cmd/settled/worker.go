@@ -16,7 +16,7 @@ type workerFlags struct {
 	Concurrency     int            `setting:"SETTLED_WORKER_CONCURRENCY" default:"64" placeholder:"N" help:"Tasks that one server works on at once, 1 to 1000 (default ${default})."`
 	ShutdownTimeout time.Duration  `name:"shutdown-timeout" setting:"SETTLED_SHUTDOWN_TIMEOUT" default:"10s" placeholder:"DURATION" help:"How long tasks may finish after SIGTERM before they go back to Redis (default ${default})."`
 	PollOnly        bool           `name:"poll-only" setting:"SETTLED_WORKER_POLL_ONLY" help:"Ask Redis again and again instead of waiting inside it: for proxies that refuse blocking commands."`
-	Channels        string         `setting:"SETTLED_CHANNELS" default:"none" placeholder:"WHICH" help:"Who pays refunds to channels: a directory with their settings; none, they wait; or simulated, which answers at once and pays nothing (default ${default})."`
+	Channels        string         `setting:"SETTLED_CHANNELS" default:"none" placeholder:"WHICH" help:"Who pays refunds to channels and is asked about payments: a directory with their settings; none, they wait; or simulated, which answers at once and pays nothing (default ${default})."`
 }
 
 type workerCommand struct {
@@ -33,7 +33,8 @@ func (workerCommand) Help() string {
 		`tasks finish and gives the rest back. A refund's leg that goes back to WeChat Pay, Alipay, UnionPay or digital RMB waits until a ` +
 		`worker has that channel. --channels names a directory with the settings of each: wechat.json, and in a folder wechat the keys ` +
 		`that it names. New ones are loaded when the files change, without a restart. "settled simulate channel --dir DIR" fills such ` +
-		`a directory. Workers also tell producers what became of their requests, at the endpoints of "settled webhook". Example:
+		`a directory. Workers with channels also ask them about recharge orders whose payment no notice has told. Workers tell producers what ` +
+		`became of their requests, at the endpoints of "settled webhook". Example:
 
     $ settled worker --channels /etc/settled/channels
     $ settled worker --channels simulated        # nothing is paid
@@ -73,6 +74,9 @@ func (h *host) startWorker(ctx context.Context, flags workerFlags) error {
 		Ledger: books, Client: client, Pool: h.pool, Redis: h.redis, Refunders: refunders, Servers: flags.servers(),
 		Concurrency: flags.Concurrency, ShutdownTimeout: flags.ShutdownTimeout, PollOnly: flags.PollOnly,
 		Logger: h.logger, Registerer: h.registry, Clock: h.clock,
+	}
+	if err := h.startInquirer(client, flags.Channels); err != nil {
+		return err
 	}
 	w, err := worker.New(ctx, config)
 	if wrong := (*worker.ConfigError)(nil); errors.As(err, &wrong) {

@@ -19,9 +19,11 @@
 //   - O3 An order is in time for every payment that was made while it was open, by the channel's time of the payment, however late the
 //     notice comes.
 //   - O4 An order holds no money and moves none.
-//   - O5 A recharge that has an order is confirmed by its channel's notice alone, whoever else asks and however; and a recharge that was
+//   - O5 A recharge that has an order is confirmed by its channel alone, whoever else asks and however; and a recharge that was
 //     confirmed without an order gets none. Of an order and a confirmation at the same moment one is refused: both take the recharge's
 //     id first, in one table. tasks.Client takes it for producers.
+//   - O6 With an order its inquiry is stored, in the same statement: its channel is asked about it unless a notice tells first
+//     (intake/inquiry).
 //
 // # Failures
 //

@@ -67,12 +67,18 @@ WHERE NOT EXISTS (SELECT FROM requests r WHERE r.kind = 'recharge:confirm' AND r
 ON CONFLICT DO NOTHING`
 
 // openOrderSQL leaves an order alone that exists, and opens none whose id orderIDSQL has not got. It names no constraint: of two that insert
-// one id at once, the second may meet either unique index of it first.
+// one id at once, the second may meet either unique index of it first. With an order comes its inquiry, which the statement counts.
 const openOrderSQL = `
-INSERT INTO recharge_orders (book, recharge_id, user_id, channel, amount_fen, out_trade_no, producer, created_at, expires_at)
-SELECT $1::smallint, $2::text, $3, $4, $5::bigint, $6, $7, $8::timestamptz, $9::timestamptz
-WHERE EXISTS (SELECT FROM recharge_ids i WHERE i.recharge_id = $2::text AND i.ordered)
-ON CONFLICT DO NOTHING`
+WITH opened AS (
+    INSERT INTO recharge_orders (book, recharge_id, user_id, channel, amount_fen, out_trade_no, producer, created_at, expires_at)
+    SELECT $1::smallint, $2::text, $3, $4, $5::bigint, $6, $7, $8::timestamptz, $9::timestamptz
+    WHERE EXISTS (SELECT FROM recharge_ids i WHERE i.recharge_id = $2::text AND i.ordered)
+    ON CONFLICT DO NOTHING
+    RETURNING recharge_id, channel
+)
+INSERT INTO recharge_inquiries (recharge_id, channel, due_at, try_at)
+SELECT recharge_id, channel, $10::timestamptz, $10::timestamptz
+FROM opened`
 
 // Open stores an order for a producer and gives it its number. It may be called twice and at once: the same content is the same order,
 // and opened says who was first. It holds the recharge's id until its commit. It returns a *tasks.FieldError for what is not allowed, and a
@@ -135,10 +141,11 @@ func checkExpiry(now, expiresAt time.Time) error {
 
 // insert says whether it has stored the order. Its two statements share a transaction; the second sees what the first has waited for.
 func (o *Orders) insert(ctx context.Context, order Order) (stored bool, err error) {
+	inquireAt, _ := order.NextInquiry(order.CreatedAt)
 	var queries pgx.Batch
 	queries.Queue(orderIDSQL, order.RechargeID)
 	queries.Queue(openOrderSQL, tasks.BookOf(order.UserID, o.books), order.RechargeID, order.UserID, order.Channel, order.Amount.Fen(),
-		order.OutTradeNo, order.Producer, order.CreatedAt, order.ExpiresAt).Exec(func(tag pgconn.CommandTag) error {
+		order.OutTradeNo, order.Producer, order.CreatedAt, order.ExpiresAt, inquireAt).Exec(func(tag pgconn.CommandTag) error {
 		stored = tag.RowsAffected() == 1
 		return nil
 	})

@@ -10,17 +10,16 @@ import (
 	"github.com/settled-dev/settled/internal/postgres/pgtest"
 )
 
-// Migrations run while workers of the version before park and wake: they know nothing of the column.
-func TestWorkersOfTheVersionBeforeParkAcrossTheMigration(t *testing.T) {
-	t.Parallel()
-	db := pgtest.New(t, pgtest.Empty())
+// migrationsBefore are those of the versions before a migration.
+func migrationsBefore(t *testing.T, number string) fs.FS {
+	t.Helper()
 	before := fstest.MapFS{}
 	names, err := fs.Glob(os.DirFS("migrations"), "*.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		if name >= "00012" {
+		if name >= number {
 			break
 		}
 		content, err := os.ReadFile("migrations/" + name)
@@ -29,7 +28,14 @@ func TestWorkersOfTheVersionBeforeParkAcrossTheMigration(t *testing.T) {
 		}
 		before[name] = &fstest.MapFile{Data: content}
 	}
-	if err := postgres.MigrateFrom(t.Context(), db.URL, before, postgres.MigrateOptions{Books: 1}); err != nil {
+	return before
+}
+
+// Migrations run while workers of the version before park and wake: they know nothing of the column.
+func TestWorkersOfTheVersionBeforeParkAcrossTheMigration(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, pgtest.Empty())
+	if err := postgres.MigrateFrom(t.Context(), db.URL, migrationsBefore(t, "00012"), postgres.MigrateOptions{Books: 1}); err != nil {
 		t.Fatal(err)
 	}
 	park := func() {
