@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/intake/notice"
 	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/tasks"
@@ -111,10 +110,6 @@ func (q *Inquirer) page(ctx context.Context, source tasks.Source) (more bool, er
 	if !found {
 		return false, nil
 	}
-	querier, found := port.(channel.PaymentQuerier)
-	if !found {
-		return false, nil
-	}
 	share, limit := q.share(source)
 	claimed, full, err := q.claim(ctx, source, limit)
 	if err != nil {
@@ -123,7 +118,7 @@ func (q *Inquirer) page(ctx context.Context, source tasks.Source) (more bool, er
 	if len(claimed) == 0 {
 		return full, nil
 	}
-	answers := q.askAll(ctx, querier, claimed, share)
+	answers := q.askAll(ctx, port, claimed, share)
 	answering := q.note(source, answers)
 	// What the channel said must be stored although this process stops.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)

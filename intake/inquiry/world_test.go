@@ -100,9 +100,12 @@ func open(t *testing.T) *world {
 }
 
 // start is another process.
-func (w *world) start() *process {
+func (w *world) start() *process { return w.startWith(w.ports) }
+
+// startWith is a process with other channels.
+func (w *world) startWith(ports notice.Ports) *process {
 	p := &process{registry: prometheus.NewPedanticRegistry(), logged: &bytes.Buffer{}}
-	p.Inquirer = inquiry.New(inquiry.Config{Ports: w.ports, Pool: w.DB.Pool, Payments: w.payments, Clock: w.clock, Registerer: p.registry,
+	p.Inquirer = inquiry.New(inquiry.Config{Ports: ports, Pool: w.DB.Pool, Payments: w.payments, Clock: w.clock, Registerer: p.registry,
 		Logger: slog.New(slog.NewTextHandler(p.logged, nil))})
 	return p
 }
