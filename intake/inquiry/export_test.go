@@ -15,7 +15,6 @@ const (
 	Lease    = lease
 	PauseMin = pauseMin
 	PauseMax = pauseMax
-	ClaimSQL = claimSQL
 )
 
 // Page asks one channel about a page of what is due.
