@@ -3,6 +3,7 @@ package channeltest
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"sync"
 	"time"
 
@@ -47,22 +48,22 @@ func (d *Desk) Ordered(outTradeNo string) (simulate.Ordered, bool) {
 }
 
 // Refund implements simulate.Desk.
-func (d *Desk) Refund(number, channelTxnID, outTradeNo string, amount money.Amount) (simulate.Refund, bool, error) {
+func (d *Desk) Refund(number, channelTxnID, outTradeNo string, amount money.Amount) (_ simulate.Refund, drop, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	payment, known := d.Payment(channelTxnID, outTradeNo)
 	before, again := d.refunds[number]
 	switch {
 	case !known:
-		return simulate.Refund{}, false, fmt.Errorf("refund %s: %w", number, simulate.ErrUnknownPayment)
+		return simulate.Refund{}, nil, fmt.Errorf("refund %s: %w", number, simulate.ErrUnknownPayment)
 	case d.Fails != nil:
-		return simulate.Refund{}, false, fmt.Errorf("refund %s: %w", number, d.Fails)
+		return simulate.Refund{}, nil, fmt.Errorf("refund %s: %w", number, d.Fails)
 	case again && before.Amount != amount:
-		return simulate.Refund{}, false, fmt.Errorf("refund %s: %w", number, simulate.ErrNumberTaken)
+		return simulate.Refund{}, nil, fmt.Errorf("refund %s: %w", number, simulate.ErrNumberTaken)
 	case again:
-		return before, false, nil
+		return before, nil, nil
 	case d.refunded.Add(amount).Cmp(payment.Amount) > 0:
-		return simulate.Refund{}, false, fmt.Errorf("refund %s: %w", number, simulate.ErrTooMuch)
+		return simulate.Refund{}, nil, fmt.Errorf("refund %s: %w", number, simulate.ErrTooMuch)
 	}
 	taken := simulate.Refund{Number: number, ChannelRefundID: d.ChannelRefundID, Payment: payment, Amount: amount, State: d.End.State,
 		Reason: d.End.Reason, AcceptedAt: d.At, EndedAt: d.End.EndedAt}
@@ -74,7 +75,10 @@ func (d *Desk) Refund(number, channelTxnID, outTradeNo string, amount money.Amou
 		d.refunds = map[string]simulate.Refund{}
 	}
 	d.refunds[number] = taken
-	return taken, d.Drops, nil
+	if d.Drops {
+		drop = http.ErrAbortHandler
+	}
+	return taken, drop, nil
 }
 
 // Refunded implements simulate.Desk.

@@ -21,6 +21,7 @@ const controlBytesMax = 64 << 10
 //	GET  /record            every payment and refund, an Entry a line
 //	GET  /faults            the Faults
 //	POST /faults            changes those that are named, and answers all
+//	POST /revise            a Revision; pays a refund that has failed, and answers its Entry
 //	POST /rotate/{channel}  makes new keys and hands them over
 //	GET  /healthz           200
 //
@@ -36,11 +37,12 @@ func (s *Simulator) newHandler() http.Handler {
 	mux.HandleFunc("GET /record", s.serveRecord)
 	mux.HandleFunc("GET /faults", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.faults()) })
 	mux.HandleFunc("POST /faults", s.serveFaults)
+	mux.HandleFunc("POST /revise", s.serveRevise)
 	mux.HandleFunc("POST /rotate/{channel}", s.serveRotate)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	for source, d := range s.desks {
 		path := "/" + string(source)
-		mux.Handle(path+"/", http.StripPrefix(path, d.dialect.Handler(d)))
+		mux.Handle(path+"/", http.StripPrefix(path, s.hanging(d.dialect.Handler(d))))
 	}
 	return mux
 }
@@ -148,7 +150,7 @@ func refuse(w http.ResponseWriter, err error) {
 	switch {
 	case errors.As(err, &bad):
 		status = http.StatusUnprocessableEntity
-	case errors.Is(err, ErrPaid), errors.Is(err, ErrOrdered), errors.Is(err, ErrClosed):
+	case errors.Is(err, ErrPaid), errors.Is(err, ErrOrdered), errors.Is(err, ErrClosed), errors.Is(err, ErrNotFailed), errors.Is(err, ErrTooMuch):
 		status = http.StatusConflict
 	case errors.Is(err, ErrNotOrdered):
 		status = http.StatusNotFound

@@ -1,12 +1,15 @@
 package simulate_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/settled-dev/settled/channel/simulate"
 )
@@ -45,6 +48,9 @@ func TestControlAnswersWithWhatIsAllowed(t *testing.T) {
 		{"POST", "/faults", `{"delays":1001}`, 422, "delays is 1001; allowed: 0 to 1000"},
 		{"POST", "/faults", `{"delay":1}`, 422, "delay"},
 		{"GET", "/faults", "", 200, `"delays":8`},
+		{"POST", "/faults", `{"lost":1,"hanging_answers":2,"revised_refunds":3}`, 200, `"revised_refunds":3`},
+		{"POST", "/revise", `{"channel":"wechat","refund_number":"rf1"}`, 422, "refund_number is of no refund"},
+		{"POST", "/revise", `{"channel":"wechat","number":"rf1"}`, 422, "number"},
 		{"POST", "/rotate/wechat", "", 204, ""},
 		{"POST", "/rotate/visa", "", 422, "channel is not simulated here"},
 		{"GET", "/healthz", "", 200, "ok"},
@@ -68,6 +74,40 @@ func TestControlAnswersWithWhatIsAllowed(t *testing.T) {
 	}
 	if s.plain.count() != 2 {
 		t.Errorf("the channel has %d keys, want 2", s.plain.count())
+	}
+}
+
+func TestAnswerHangsUntilTheMerchantGivesUpOrForHalfAMinute(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(s *street, giveUp func()){
+		"gives up":      func(_ *street, giveUp func()) { giveUp() },
+		"half a minute": func(s *street, _ func()) { s.clock.Advance(30 * time.Second) },
+	} {
+		s := newStreet(t, nil)
+		server := httptest.NewServer(s.Handler())
+		t.Cleanup(server.Close) // waits for what is under way
+		ctx, giveUp := context.WithCancel(t.Context())
+		asked := make(chan error, 1)
+		go func() {
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/wechat/hang", nil)
+			if err == nil {
+				_, err = server.Client().Do(request) //nolint:bodyclose // there is none
+			}
+			asked <- err
+		}()
+		if err := s.clock.WaitForTimers(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-asked:
+			t.Fatalf("%s: ended at once with %v", name, err)
+		default:
+		}
+		end(s, giveUp)
+		if err := <-asked; err == nil || errors.Is(err, context.Canceled) != (name == "gives up") {
+			t.Errorf("%s: %v", name, err)
+		}
+		giveUp()
 	}
 }
 

@@ -3,6 +3,7 @@ package simulate
 import (
 	"crypto/rand"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -46,12 +47,45 @@ type payment struct {
 	written   *group // nil: read from the journal
 }
 
-// refund is a refund at its desk. It never changes: how it ends is known from the start, and told once the time has come.
+// left is what can still be refunded. The desk's mu is held.
+func (p *payment) left(now time.Time) money.Amount {
+	left := p.Amount
+	for _, r := range p.refunds {
+		if r.holds(now) {
+			left = left.Sub(r.line.Amount)
+		}
+	}
+	return left
+}
+
+// refund is a refund at its desk. How it ends is known from the start, and told once the time has come; a failure may be revised once.
 type refund struct {
-	line    refundLine
-	payment *payment
-	notice  *notice
-	written *group // nil: read from the journal
+	line     refundLine
+	payment  *payment
+	notice   *notice
+	revision *notice // that it is paid after all; nil while it is not to be
+	written  *group  // nil: read from the journal
+}
+
+// notices are those of the refund's end or ends. The desk's mu is held.
+func (r *refund) notices() []*notice {
+	if r.revision == nil {
+		return []*notice{r.notice}
+	}
+	return []*notice{r.notice, r.revision}
+}
+
+// holds says whether the refund's money is not the payment's any more, or will not be.
+func (r *refund) holds(now time.Time) bool {
+	return r.line.End == channel.RefundSucceeded || now.Before(r.line.EndsAt) || r.revision != nil
+}
+
+// paidAt is when the refund is paid; false when it never is.
+func (r *refund) paidAt() (time.Time, bool) {
+	if r.revision != nil {
+		return r.line.RevisedAt, true
+	}
+	return r.line.EndsAt, r.line.End == channel.RefundSucceeded
 }
 
 // pay takes a payment of an order, or finds the one that was taken for the same amount. It returns once the payment is on the disk.
@@ -71,7 +105,9 @@ func (d *desk) pay(order Order) (_ *payment, replayed bool, err error) {
 	}
 	l := paymentLine{Channel: d.source, OutTradeNo: order.OutTradeNo, ChannelTxnID: newNumber(d.clock.Now()), Asked: order.Amount,
 		Amount: order.Amount, NotifyURL: order.NotifyURL, OrderedAt: order.OrderedAt, PaidAt: wholeSecond(d.clock.Now())}
-	if fate := fmt.Sprintf("%s/%d", order.OutTradeNo, len(before)); d.dice.hits(d.faults.WrongAmounts, "wrong_amounts", fate) {
+	fate := fmt.Sprintf("%s/%d", order.OutTradeNo, len(before))
+	l.Lost = order.Lost || d.dice.hits(d.faults.Lost, "lost", fate)
+	if d.dice.hits(d.faults.WrongAmounts, "wrong_amounts", fate) {
 		l.Amount = wrong(order.Amount, d.dice.roll(2, "wrong_amounts by", fate) == 0)
 	}
 	p := d.keepPayment(l)
@@ -97,7 +133,7 @@ func wrong(asked money.Amount, less bool) money.Amount {
 func (d *desk) keepPayment(l paymentLine) *payment {
 	p := &payment{Payment: Payment{OutTradeNo: l.OutTradeNo, ChannelTxnID: l.ChannelTxnID, Amount: l.Amount, PaidAt: l.PaidAt}, asked: l.Asked,
 		orderedAt: l.OrderedAt}
-	p.notice = &notice{desk: d, payment: p, url: l.NotifyURL, due: l.PaidAt, state: NoticeWaiting}
+	p.notice = &notice{desk: d, payment: p, url: l.NotifyURL, lost: l.Lost, due: l.PaidAt, state: NoticeWaiting}
 	d.payments = append(d.payments, p)
 	d.byTxnID[p.ChannelTxnID] = p
 	d.byOrder[p.OutTradeNo] = append(d.byOrder[p.OutTradeNo], p)
@@ -126,19 +162,33 @@ func (d *desk) find(channelTxnID, outTradeNo string) *payment {
 }
 
 // Refund implements Desk. It returns once the refund is on the disk.
-func (d *desk) Refund(number, channelTxnID, outTradeNo string, amount money.Amount) (Refund, bool, error) {
+func (d *desk) Refund(number, channelTxnID, outTradeNo string, amount money.Amount) (_ Refund, drop, err error) {
 	d.mu.Lock()
 	r, known, err := d.take(number, channelTxnID, outTradeNo, amount)
-	drop := err == nil && !known && d.dice.hits(d.faults.LostAnswers, "lost_answers", number)
+	switch {
+	case err != nil || known:
+	case d.dice.hits(d.faults.LostAnswers, "lost_answers", number):
+		drop = http.ErrAbortHandler
+	case d.dice.hits(d.faults.HangingAnswers, "hanging_answers", number):
+		drop = ErrHanging
+	}
+	var written *group
+	var news []*notice
+	if err == nil {
+		written = r.written
+	}
+	if err == nil && !known {
+		news = r.notices()
+	}
 	d.mu.Unlock()
 	if err != nil {
-		return Refund{}, false, fmt.Errorf("refund %s: %w", number, err)
+		return Refund{}, nil, fmt.Errorf("refund %s: %w", number, err)
 	}
-	if err := d.settle(r.written); err != nil {
-		return Refund{}, false, err
+	if err := d.settle(written); err != nil {
+		return Refund{}, nil, err
 	}
-	if !known {
-		d.notify(r.notice)
+	for _, n := range news {
+		d.notify(n)
 	}
 	told, _ := d.Refunded(number)
 	return told, drop, nil
@@ -157,13 +207,7 @@ func (d *desk) take(number, channelTxnID, outTradeNo string, amount money.Amount
 		return r, true, nil
 	}
 	now := d.clock.Now().UTC().Round(0) // to the nanosecond: rounded, two refunds of a second would end in another order than they were taken
-	left := p.Amount
-	for _, r := range p.refunds {
-		if r.line.End == channel.RefundSucceeded || now.Before(r.line.EndsAt) {
-			left = left.Sub(r.line.Amount)
-		}
-	}
-	if !amount.IsPositive() || amount.Cmp(left) > 0 {
+	if !amount.IsPositive() || amount.Cmp(p.left(now)) > 0 {
 		return nil, false, ErrTooMuch
 	}
 	l := refundLine{Channel: d.source, Number: number, ChannelRefundID: newNumber(now), ChannelTxnID: p.ChannelTxnID, Amount: amount,
@@ -173,6 +217,9 @@ func (d *desk) take(number, channelTxnID, outTradeNo string, amount money.Amount
 	}
 	if d.dice.hits(d.faults.FailedRefunds, "failed_refunds", number) {
 		l.End, l.Reason = channel.RefundFailed, failedReason
+	}
+	if d.dice.hits(d.faults.RevisedRefunds, "revised_refunds", number) {
+		l.End, l.Reason, l.RevisedAt = channel.RefundFailed, failedReason, l.EndsAt.Add(max(d.slow, 1))
 	}
 	r := d.keepRefund(l, p)
 	r.written = d.journal.add(line{Refund: &l})
@@ -186,6 +233,9 @@ func (d *desk) keepRefund(l refundLine, p *payment) *refund {
 	d.refunds = append(d.refunds, r)
 	d.byNumber[l.Number] = r
 	p.refunds = append(p.refunds, r)
+	if !l.RevisedAt.IsZero() {
+		d.keepRevision(r, l.RevisedAt)
+	}
 	return r
 }
 
@@ -197,32 +247,47 @@ func (d *desk) Refunded(number string) (Refund, bool) {
 		d.mu.Unlock()
 		return Refund{}, false
 	}
-	told := d.tell(r)
+	told, written := d.tell(r), r.written
 	d.mu.Unlock()
-	return told, d.settle(r.written) == nil // else it is not known for certain, and must not be told
+	return told, d.settle(written) == nil // else it is not known for certain, and must not be told
 }
 
 // tell is the refund as it stands now. The caller holds mu.
 func (d *desk) tell(r *refund) Refund {
-	told := Refund{Number: r.line.Number, ChannelRefundID: r.line.ChannelRefundID, Payment: r.payment.Payment, Amount: r.line.Amount,
-		State: channel.RefundProcessing, AcceptedAt: wholeSecond(r.line.AcceptedAt)}
-	if d.clock.Now().Before(r.line.EndsAt) {
-		return told
+	now := d.clock.Now()
+	switch {
+	case now.Before(r.line.EndsAt):
+		return r.told(channel.RefundProcessing)
+	case r.revision != nil && !now.Before(r.line.RevisedAt):
+		return r.told(channel.RefundSucceeded)
+	default:
+		return r.told(r.line.End)
 	}
-	told.State, told.Reason, told.EndedAt = r.line.End, r.line.Reason, wholeSecond(r.line.EndsAt)
-	if told.State == channel.RefundSucceeded {
-		told.RefundedTotal = r.total()
+}
+
+// told is the refund in one of the states that it comes to be in. The desk's mu is held.
+func (r *refund) told(state channel.RefundState) Refund {
+	told := Refund{Number: r.line.Number, ChannelRefundID: r.line.ChannelRefundID, Payment: r.payment.Payment, Amount: r.line.Amount,
+		State: state, AcceptedAt: wholeSecond(r.line.AcceptedAt)}
+	switch state {
+	case channel.RefundSucceeded:
+		paid, _ := r.paidAt()
+		told.EndedAt, told.RefundedTotal = wholeSecond(paid), r.total()
+	case channel.RefundFailed:
+		told.EndedAt, told.Reason = wholeSecond(r.line.EndsAt), r.line.Reason
+	case channel.RefundProcessing:
 	}
 	return told
 }
 
-// total is what was refunded of the payment when the refund had been made: those that ended before, in the order in which they were
-// taken where they ended at once. A refund that is taken later ends later, so that the total of one that has ended stays.
+// total is what was refunded of the payment when the refund had been made: those that were paid before, in the order in which they were
+// taken where they were paid at once. A refund that is taken later is paid later, so that the total of one that was paid stays.
 func (r *refund) total() money.Amount {
 	sum, later := money.Amount{}, false
+	paid, _ := r.paidAt()
 	for _, other := range r.payment.refunds {
-		before := other.line.EndsAt.Before(r.line.EndsAt) || other.line.EndsAt.Equal(r.line.EndsAt) && !later
-		if other.line.End == channel.RefundSucceeded && before {
+		at, isPaid := other.paidAt()
+		if isPaid && (at.Before(paid) || at.Equal(paid) && !later) {
 			sum = sum.Add(other.line.Amount)
 		}
 		later = later || other == r

@@ -3,6 +3,7 @@ package simulate_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
@@ -108,21 +109,33 @@ func TestLostAnswerIsLostOnce(t *testing.T) {
 	t.Parallel()
 	s := newStreet(t, func(c *simulate.Config) { c.Faults.LostAnswers = 1000 })
 	paid := s.pay(t, simulate.Order{OutTradeNo: "o1", Amount: yuan(t, "100.00"), NotifyURL: "none"})
-	for _, want := range []bool{true, false} {
+	for _, want := range []error{http.ErrAbortHandler, nil} {
 		if r, drop, err := s.desk.Refund("rf1", paid.ChannelTxnID, "", yuan(t, "1.00")); err != nil || drop != want || r.Number != "rf1" {
 			t.Errorf("drop %v, %v; want %v", drop, err, want)
 		}
 	}
-	if _, drop, err := s.desk.Refund("rf2", paid.ChannelTxnID, "", yuan(t, "100.00")); !errors.Is(err, simulate.ErrTooMuch) || drop {
+	if _, drop, err := s.desk.Refund("rf2", paid.ChannelTxnID, "", yuan(t, "100.00")); !errors.Is(err, simulate.ErrTooMuch) || drop != nil {
 		t.Errorf("a refusal: drop %v, %v", drop, err)
 	}
 }
 
-// S2 and S3: whatever is asked in whatever order, the refunds fit the payment, and one that has ended never tells another end.
+func TestAnswerThatHangsIsKeptBackOnce(t *testing.T) {
+	t.Parallel()
+	s := newStreet(t, func(c *simulate.Config) { c.Faults.HangingAnswers = 1000 })
+	paid := s.pay(t, simulate.Order{OutTradeNo: "o1", Amount: yuan(t, "100.00"), NotifyURL: "none"})
+	for _, want := range []error{simulate.ErrHanging, nil} {
+		if r, drop, err := s.desk.Refund("rf1", paid.ChannelTxnID, "", yuan(t, "1.00")); err != nil || drop != want || r.Number != "rf1" {
+			t.Errorf("drop %v, %v; want %v", drop, err, want)
+		}
+	}
+}
+
+// S2 and S3: whatever is asked in whatever order, the refunds fit the payment, and one that has ended never tells another end, but that a
+// failure may be paid after all.
 func TestRefundsFitAndNeverChangeTheirEnd(t *testing.T) {
 	t.Parallel()
 	s := newStreet(t, func(c *simulate.Config) {
-		c.Faults = simulate.Faults{SlowRefunds: 500, FailedRefunds: 300, LostAnswers: 300}
+		c.Faults = simulate.Faults{SlowRefunds: 500, FailedRefunds: 300, RevisedRefunds: 200, LostAnswers: 300}
 	})
 	go func() { // the notices of refunds are nobody's concern here
 		for h := range s.merchant.heard {
@@ -145,15 +158,20 @@ func TestRefundsFitAndNeverChangeTheirEnd(t *testing.T) {
 				rt.Fatal(err)
 			}
 			held := money.Amount{}
+			revised := map[string]bool{}
+			for _, e := range s.Record() {
+				revised[e.RefundNumber] = e.FailureNotice != ""
+			}
 			for n := range i + 1 {
 				r, known := s.desk.Refunded(fmt.Sprintf("%s-%d", order, n))
-				if before, has := ended[r.Number]; has && before != r {
+				paidAfterAll := revised[r.Number] && r.State == channel.RefundSucceeded
+				if before, has := ended[r.Number]; has && before != r && (!paidAfterAll || before.State != channel.RefundFailed) {
 					rt.Fatalf("%s has changed (-before +after):\n%s", r.Number, cmp.Diff(before, r))
 				}
 				if known && r.State != channel.RefundProcessing {
 					ended[r.Number] = r
 				}
-				if known && r.State != channel.RefundFailed {
+				if known && (r.State != channel.RefundFailed || revised[r.Number]) {
 					held = held.Add(r.Amount)
 				}
 				if r.RefundedTotal.Cmp(total) > 0 {

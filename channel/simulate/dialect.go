@@ -102,9 +102,9 @@ type Desk interface {
 	// Ordered finds an order by the merchant's number. One that was paid without having been ordered before is known too.
 	Ordered(outTradeNo string) (Ordered, bool)
 	// Refund takes a refund, once for each number: the same again answers what became of the first. It returns ErrUnknownPayment,
-	// ErrTooMuch or ErrNumberTaken, wrapped. A drop of true asks the handler to break the connection without an answer: the refund
-	// was taken, and the merchant must not learn it.
-	Refund(number, channelTxnID, outTradeNo string, amount money.Amount) (refund Refund, drop bool, err error)
+	// ErrTooMuch or ErrNumberTaken, wrapped. A drop that is not nil (http.ErrAbortHandler, which breaks the connection, or ErrHanging) is
+	// what the handler panics with instead of an answer: the refund was taken, and the merchant must not learn it.
+	Refund(number, channelTxnID, outTradeNo string, amount money.Amount) (refund Refund, drop, err error)
 	// Refunded finds a refund by the merchant's number.
 	Refunded(number string) (Refund, bool)
 	// Now is the desk's time.

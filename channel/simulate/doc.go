@@ -20,18 +20,22 @@
 //
 // # Faults
 //
-// Faults are per mille of the payments, refunds or notices. Which ones are hit is read from a hash of the seed, the fault and the
-// number that the merchant gave, so a run with the same numbers and seed misbehaves alike, however its goroutines were scheduled.
+// Faults are per mille of the payments, refunds or notices. A payment may also be paid as one whose notices are lost, and a refund that
+// failed may be paid after all, on request. Which ones are hit is read from a hash of the seed, the fault and the number that the merchant
+// gave, so a run with the same numbers and seed misbehaves alike, however its goroutines were scheduled.
 //
 // # Invariants
 //
 //   - S1 An order, payment or refund that was answered is in the journal, synced. After SIGKILL it is in the record, its notice is sent if it was
 //     not acknowledged, and the same call answers the same.
-//   - S2 A payment's refunds that have not failed never exceed it. A refund's number belongs to one payment and one amount.
-//   - S3 How and when a refund ends is decided when it is taken, and in the journal: it never changes its end, nor the time of it.
-//   - S4 A notice is sent at least once, unless the channel has none of its kind, and until the merchant acknowledges it or the channel's
-//     last pause is over; a new start counts the pauses from the first. A merchant may see a notice again after it has acknowledged it:
-//     the acknowledgement may be lost in a crash, or on request.
+//   - S2 A payment's refunds that have not failed, or are paid after that, never exceed it. A refund's number belongs to one payment and
+//     one amount.
+//   - S3 How and when a refund ends is decided when it is taken, and in the journal: it never changes its end, nor the time of it. But one
+//     that failed may be paid after all, once: decided with its end, or asked for by Revise, and in the journal as well. The record shows
+//     both ends. Each has a notice of its own, so the failure's may arrive after the other.
+//   - S4 A notice is sent at least once, unless the channel has none of its kind or it is to be lost, and until the merchant acknowledges it
+//     or the channel's last pause is over; a new start counts the pauses from the first. A merchant may see a notice again after it has
+//     acknowledged it: the acknowledgement may be lost in a crash, or on request.
 //   - S5 Keys outlive the process, and what merchants get of them is written again at each start and rotation.
 //
 // # Files

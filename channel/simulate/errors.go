@@ -21,5 +21,11 @@ var ErrNotOrdered = errors.New("no such order")
 // ErrClosed is returned by Pay for an order that is closed.
 var ErrClosed = errors.New("order is closed")
 
+// ErrNotFailed is returned by Revise for a refund that has not failed.
+var ErrNotFailed = errors.New("refund has not failed")
+
+// ErrHanging is what a handler panics with to answer nothing until the merchant gives up.
+var ErrHanging = errors.New("the answer is kept back")
+
 // ErrNoNotice is wrapped by a Dialect's Notice when the channel sends none of what happened.
 var ErrNoNotice = errors.New("channel sends no such notice")

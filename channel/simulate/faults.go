@@ -18,12 +18,18 @@ type Faults struct {
 	Reorders int `json:"reorders"`
 	// Delays of the notices are first sent up to delayedFor late.
 	Delays int `json:"delays"`
+	// Lost of the payments are told to nobody: all of their notices are lost on the way.
+	Lost int `json:"lost"`
 	// WrongAmounts of the payments are of a fen more or less than was asked.
 	WrongAmounts int `json:"wrong_amounts"`
 	// LostAnswers of the refunds are taken, and the connection breaks before an answer.
 	LostAnswers int `json:"lost_answers"`
+	// HangingAnswers of the refunds are taken, and nothing is answered until the merchant gives up, or for hangingFor.
+	HangingAnswers int `json:"hanging_answers"`
 	// FailedRefunds of the refunds end as failed.
 	FailedRefunds int `json:"failed_refunds"`
+	// RevisedRefunds of the refunds end as failed, and are paid after all: later by as much as a slow one takes.
+	RevisedRefunds int `json:"revised_refunds"`
 	// SlowRefunds of the refunds are processing when they are answered, and end later.
 	SlowRefunds int `json:"slow_refunds"`
 	// Probes of the deliveries are preceded by one whose signature is wrong on purpose, where the channel does that.
@@ -37,8 +43,8 @@ func (f Faults) Check() error {
 		perMille int
 	}{
 		{"duplicates", f.Duplicates}, {"repeats", f.Repeats}, {"reorders", f.Reorders}, {"delays", f.Delays},
-		{"wrong_amounts", f.WrongAmounts}, {"lost_answers", f.LostAnswers}, {"failed_refunds", f.FailedRefunds},
-		{"slow_refunds", f.SlowRefunds}, {"probes", f.Probes},
+		{"lost", f.Lost}, {"wrong_amounts", f.WrongAmounts}, {"lost_answers", f.LostAnswers}, {"hanging_answers", f.HangingAnswers},
+		{"failed_refunds", f.FailedRefunds}, {"revised_refunds", f.RevisedRefunds}, {"slow_refunds", f.SlowRefunds}, {"probes", f.Probes},
 	} {
 		if rate.perMille < 0 || rate.perMille > 1000 {
 			return &tasks.FieldError{Field: rate.name, Problem: fmt.Sprintf("is %d", rate.perMille), Allowed: "0 to 1000, per mille"}

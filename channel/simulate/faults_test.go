@@ -102,6 +102,34 @@ func TestDelayedNoticeIsLate(t *testing.T) {
 	s.entry(t, "rc1", simulate.NoticeAcknowledged)
 }
 
+func TestLostNoticesNeverArrive(t *testing.T) {
+	t.Parallel()
+	s := newStreet(t, nil)
+	s.pay(t, simulate.Order{OutTradeNo: "rc1", Amount: yuan(t, "1.00"), Lost: true})
+	if err := s.SetFaults(simulate.Faults{Lost: 1000}); err != nil {
+		t.Fatal(err)
+	}
+	s.pay(t, simulate.Order{OutTradeNo: "rc2", Amount: yuan(t, "1.00")})
+	if err := s.SetFaults(simulate.Faults{}); err != nil {
+		t.Fatal(err)
+	}
+	s.pay(t, simulate.Order{OutTradeNo: "rc3", Amount: yuan(t, "1.00")})
+	h := s.merchant.next(t)
+	if h.OutTradeNo != "rc3" {
+		t.Errorf("a notice of %s came", h.OutTradeNo)
+	}
+	h.answer <- 200
+	s.entry(t, "rc3", simulate.NoticeAcknowledged)
+	other := openStreet(t, newMerchant(t), s.clock, s.crashed(t), nil)
+	for _, order := range []string{"rc1", "rc2"} {
+		for _, at := range []*street{s, other} {
+			if e := at.entry(t, order, simulate.NoticeLost); e.Deliveries != 0 {
+				t.Errorf("%+v", e)
+			}
+		}
+	}
+}
+
 func TestProbesThatAreTakenAreRecorded(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[int]int{200: 1, 401: 0} {

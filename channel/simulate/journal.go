@@ -22,6 +22,7 @@ type line struct {
 	Closed       *closedLine       `json:"closed,omitempty"`
 	Payment      *paymentLine      `json:"payment,omitempty"`
 	Refund       *refundLine       `json:"refund,omitempty"`
+	Revised      *revisedLine      `json:"revised,omitempty"`
 	Acknowledged *acknowledgedLine `json:"acknowledged,omitempty"`
 }
 
@@ -46,6 +47,7 @@ type paymentLine struct {
 	Amount       money.Amount `json:"amount"`
 	NotifyURL    string       `json:"notify_url,omitempty"`
 	OrderedAt    time.Time    `json:"ordered_at,omitzero"`
+	Lost         bool         `json:"lost,omitempty"`
 	PaidAt       time.Time    `json:"paid_at"`
 }
 
@@ -59,13 +61,22 @@ type refundLine struct {
 	EndsAt          time.Time           `json:"ends_at"`
 	End             channel.RefundState `json:"end"`
 	Reason          string              `json:"reason,omitempty"`
+	RevisedAt       time.Time           `json:"revised_at,omitzero"` // of a failure that is paid after all
 }
 
-// acknowledgedLine ends the deliveries of a payment's notice, or of a refund's.
+// revisedLine says that a refund which failed was paid after all, because somebody asked for it.
+type revisedLine struct {
+	Channel      tasks.Source `json:"channel"`
+	RefundNumber string       `json:"refund_number"`
+	At           time.Time    `json:"at"`
+}
+
+// acknowledgedLine ends the deliveries of a payment's notice, of a refund's, or of the one that revises it.
 type acknowledgedLine struct {
 	Channel      tasks.Source `json:"channel"`
 	ChannelTxnID string       `json:"channel_txn_id,omitempty"`
 	RefundNumber string       `json:"refund_number,omitempty"`
+	Revised      bool         `json:"revised,omitempty"`
 }
 
 // journal appends lines to a file and syncs those that somebody waits for, together. Its methods may be called at the same time.

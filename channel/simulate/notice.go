@@ -29,7 +29,9 @@ type notice struct {
 	desk    *desk
 	payment *payment // one of these is set
 	refund  *refund
+	revises bool      // the refund had failed, and is paid after all
 	url     string    // where it goes instead of the merchant's own address; NoNotice: nowhere
+	lost    bool      // it never arrives
 	due     time.Time // of the first delivery
 
 	mu         sync.Mutex // guards what follows
@@ -50,6 +52,7 @@ const (
 	NoticeAcknowledged NoticeState = "acknowledged"
 	NoticeGivenUp      NoticeState = "given_up" // the channel's last pause is over
 	NoticeNone         NoticeState = "none"     // the channel has no notice of this, or nobody wants one
+	NoticeLost         NoticeState = "lost"     // on request: none of it ever arrives
 )
 
 // acknowledged is the line of the journal that ends the deliveries.
@@ -57,18 +60,22 @@ func (n *notice) acknowledged() *acknowledgedLine {
 	if n.payment != nil {
 		return &acknowledgedLine{Channel: n.desk.source, ChannelTxnID: n.payment.ChannelTxnID}
 	}
-	return &acknowledgedLine{Channel: n.desk.source, RefundNumber: n.refund.line.Number}
+	return &acknowledgedLine{Channel: n.desk.source, RefundNumber: n.refund.line.Number, Revised: n.revises}
 }
 
 // number is what the merchant called it: the order or the refund. Dice decide by it, so that a seed means the same in another run.
 func (n *notice) number() string {
-	if n.payment != nil {
+	switch {
+	case n.payment != nil:
 		return n.payment.OutTradeNo
+	case n.revises:
+		return n.refund.line.Number + ", paid after all"
+	default:
+		return n.refund.line.Number
 	}
-	return n.refund.line.Number
 }
 
-// content is what the notice tells.
+// content is what the notice tells: of a refund that was revised, still the end that it is the news of.
 func (n *notice) content() channel.Notice {
 	if p := n.payment; p != nil {
 		return channel.Notice{Channel: n.desk.source, Event: channel.EventPaid, OutTradeNo: p.OutTradeNo, ChannelTxnID: p.ChannelTxnID,
@@ -76,7 +83,10 @@ func (n *notice) content() channel.Notice {
 	}
 	n.desk.mu.Lock()
 	defer n.desk.mu.Unlock()
-	told := n.desk.tell(n.refund)
+	told := n.refund.told(n.refund.line.End)
+	if n.revises {
+		told = n.refund.told(channel.RefundSucceeded)
+	}
 	return channel.Notice{Channel: n.desk.source, Event: channel.EventRefund, OutTradeNo: told.Payment.OutTradeNo,
 		ChannelTxnID: told.Payment.ChannelTxnID, Amount: told.Amount, RefundedTotal: told.RefundedTotal, OccurredAt: told.EndedAt,
 		RefundNumber: told.Number, Refund: channel.RefundAnswer{State: told.State, Reason: told.Reason, EndedAt: told.EndedAt}}
@@ -105,8 +115,12 @@ func (c *courier) scaled(pause time.Duration) time.Duration {
 
 // send queues a notice; run begins it.
 func (c *courier) send(n *notice) {
-	if n.url == NoNotice {
-		c.become(n, NoticeNone)
+	if n.url == NoNotice || n.lost {
+		state := NoticeNone
+		if n.url != NoNotice {
+			state = NoticeLost
+		}
+		c.become(n, state)
 		return
 	}
 	c.mu.Lock()

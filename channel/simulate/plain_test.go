@@ -27,6 +27,8 @@ type plain struct {
 	mu   sync.Mutex
 	keys int
 	desk simulate.Desk
+	// tellsFailures makes it a channel that has notices of them. Set before refunds are asked for.
+	tellsFailures bool
 }
 
 // kind makes p the channel, new or with its keys restored.
@@ -56,7 +58,7 @@ func (p *plain) MerchantSettings(_, baseURL string) ([]byte, error) {
 }
 
 func (p *plain) Notice(notice channel.Notice, _ time.Time) (simulate.Message, error) {
-	if notice.Event == channel.EventRefund && notice.Refund.State == channel.RefundFailed {
+	if notice.Event == channel.EventRefund && notice.Refund.State == channel.RefundFailed && !p.tellsFailures {
 		return simulate.Message{}, fmt.Errorf("plain: %w", simulate.ErrNoNotice)
 	}
 	body, err := json.Marshal(notice)
@@ -77,7 +79,9 @@ func (p *plain) AnswerWithin() time.Duration { return time.Minute }
 
 func (p *plain) Handler(desk simulate.Desk) http.Handler {
 	p.desk = desk
-	return http.NotFoundHandler()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /hang", func(http.ResponseWriter, *http.Request) { panic(simulate.ErrHanging) })
+	return mux
 }
 
 func (p *plain) Rotate() error {

@@ -27,11 +27,15 @@ type Entry struct {
 	ChannelRefundID string              `json:"channel_refund_id,omitempty"`
 	Asked           money.Amount        `json:"asked,omitzero"` // of a payment; it may differ from what was paid
 	Amount          money.Amount        `json:"amount"`
-	State           channel.RefundState `json:"state,omitempty"` // of a refund
+	State           channel.RefundState `json:"state,omitempty"` // of a refund, as it stands now
 	Reason          string              `json:"reason,omitempty"`
 	At              time.Time           `json:"at"` // paid, or accepted
 	EndedAt         time.Time           `json:"ended_at,omitzero"`
-	Notice          NoticeState         `json:"notice"`
+	Notice          NoticeState         `json:"notice"` // of a refund's last end, also while that is to come
+	// FailedAt is when a refund failed that was paid after that, at EndedAt. Reason is why.
+	FailedAt time.Time `json:"failed_at,omitzero"`
+	// FailureNotice is that of the failure of a refund that is paid after all, or will be.
+	FailureNotice NoticeState `json:"failure_notice,omitempty"`
 	// Deliveries counts those since the simulator was started.
 	Deliveries int `json:"deliveries"`
 	// ProbesAcknowledged counts messages with a wrong signature that the merchant took.
@@ -64,18 +68,33 @@ func (d *desk) record(entries []Entry) []Entry {
 			ChannelTxnID: p.ChannelTxnID, Asked: p.asked, Amount: p.Amount, At: p.PaidAt}))
 	}
 	for _, r := range d.refunds {
-		told := d.tell(r)
-		entries = append(entries, r.notice.entry(Entry{Kind: EntryRefund, Channel: d.source, OutTradeNo: told.Payment.OutTradeNo,
-			ChannelTxnID: told.Payment.ChannelTxnID, RefundNumber: told.Number, ChannelRefundID: told.ChannelRefundID, Amount: told.Amount,
-			State: told.State, Reason: told.Reason, At: told.AcceptedAt, EndedAt: told.EndedAt}))
+		entries = append(entries, d.entry(r))
 	}
 	return entries
+}
+
+// entry is a refund's. The caller holds mu.
+func (d *desk) entry(r *refund) Entry {
+	told := d.tell(r)
+	e := r.notice.entry(Entry{Kind: EntryRefund, Channel: d.source, OutTradeNo: told.Payment.OutTradeNo,
+		ChannelTxnID: told.Payment.ChannelTxnID, RefundNumber: told.Number, ChannelRefundID: told.ChannelRefundID, Amount: told.Amount,
+		State: told.State, Reason: told.Reason, At: told.AcceptedAt, EndedAt: told.EndedAt})
+	if r.revision == nil {
+		return e
+	}
+	if told.State == channel.RefundSucceeded {
+		e.Reason, e.FailedAt = r.line.Reason, wholeSecond(r.line.EndsAt)
+	}
+	e.FailureNotice = e.Notice
+	return r.revision.entry(e)
 }
 
 // entry completes an entry with how the notice went.
 func (n *notice) entry(e Entry) Entry {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	e.Notice, e.Deliveries, e.ProbesAcknowledged = n.state, n.deliveries, n.probed
+	e.Notice = n.state
+	e.Deliveries += n.deliveries
+	e.ProbesAcknowledged += n.probed
 	return e
 }

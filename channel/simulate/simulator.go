@@ -69,6 +69,8 @@ type Order struct {
 	// OrderedAt is when the merchant says that it has sent the order to the channel, to the second. UnionPay finds an order by that time
 	// alone; it finds one without such a time by any. Other channels do not look at it.
 	OrderedAt time.Time `json:"ordered_at,omitzero"`
+	// Lost keeps all notices of this payment from arriving, as the fault does.
+	Lost bool `json:"lost,omitempty"`
 }
 
 // Receipt is what a payer gets.
@@ -180,6 +182,14 @@ func (s *Simulator) replay(l line) error {
 			}
 			d.keepRefund(*l.Refund, p)
 		}
+	case l.Revised != nil:
+		if d := s.desks[l.Revised.Channel]; d != nil {
+			r := d.byNumber[l.Revised.RefundNumber]
+			if r == nil {
+				return errors.New("no such refund")
+			}
+			d.keepRevision(r, l.Revised.At)
+		}
 	case l.Acknowledged != nil:
 		if d := s.desks[l.Acknowledged.Channel]; d != nil {
 			return d.keepAcknowledged(*l.Acknowledged)
@@ -194,8 +204,14 @@ func (d *desk) keepAcknowledged(l acknowledgedLine) error {
 		p.notice.state = NoticeAcknowledged
 		return nil
 	}
-	if r := d.byNumber[l.RefundNumber]; r != nil {
+	r := d.byNumber[l.RefundNumber]
+	switch {
+	case r == nil:
+	case !l.Revised:
 		r.notice.state = NoticeAcknowledged
+		return nil
+	case r.revision != nil:
+		r.revision.state = NoticeAcknowledged
 		return nil
 	}
 	return errors.New("no such notice")
@@ -210,8 +226,10 @@ func (s *Simulator) resume() {
 			}
 		}
 		for _, r := range d.refunds {
-			if r.notice.state != NoticeAcknowledged {
-				s.courier.send(r.notice)
+			for _, n := range r.notices() {
+				if n.state != NoticeAcknowledged {
+					s.courier.send(n)
+				}
 			}
 		}
 	}

@@ -174,6 +174,7 @@ func TestDamagedJournalIsRefused(t *testing.T) {
 		"no JSON":                      "{\"payment\":\n{}\n",
 		"a refund of nothing":          `{"refund":{"channel":"wechat","number":"rf1","channel_txn_id":"1","amount":"1.00"}}` + "\n",
 		"an end of no order":           `{"closed":{"channel":"wechat","out_trade_no":"rc1"}}` + "\n",
+		"a revision of nothing":        `{"revised":{"channel":"wechat","refund_number":"rf1"}}` + "\n",
 		"news of nothing acknowledged": `{"acknowledged":{"channel":"wechat","channel_txn_id":"1"}}` + "\n",
 	} {
 		dir := t.TempDir()

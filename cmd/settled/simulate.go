@@ -35,15 +35,18 @@ type simulateChannelCommand struct {
 
 // faultFlags are the simulator's misbehaviour, each per mille.
 type faultFlags struct {
-	Duplicates    int `default:"0" placeholder:"N" help:"Of 1000 deliveries, how many go out twice at the same time (default ${default})."`
-	Repeats       int `default:"0" placeholder:"N" help:"Of 1000 notices, how many come again after they were acknowledged (default ${default})."`
-	Reorders      int `default:"0" placeholder:"N" help:"Of 1000 notices, how many are overtaken by a later one (default ${default})."`
-	Delays        int `default:"0" placeholder:"N" help:"Of 1000 notices, how many are up to 5 minutes late, scaled (default ${default})."`
-	WrongAmounts  int `name:"wrong-amounts" default:"0" placeholder:"N" help:"Of 1000 payments, how many are a fen beside what was asked (default ${default})."`
-	LostAnswers   int `name:"lost-answers" default:"0" placeholder:"N" help:"Of 1000 refunds, how many are taken without an answer (default ${default})."`
-	FailedRefunds int `name:"failed-refunds" default:"0" placeholder:"N" help:"Of 1000 refunds, how many end as failed (default ${default})."`
-	SlowRefunds   int `name:"slow-refunds" default:"500" placeholder:"N" help:"Of 1000 refunds, how many are processing first (default ${default})."`
-	Probes        int `default:"0" placeholder:"N" help:"Of 1000 deliveries, how many come after one with a wrong signature, as WeChat Pay does (default ${default})."`
+	Duplicates     int `default:"0" placeholder:"N" help:"Of 1000 deliveries, how many go out twice at the same time (default ${default})."`
+	Repeats        int `default:"0" placeholder:"N" help:"Of 1000 notices, how many come again after they were acknowledged (default ${default})."`
+	Reorders       int `default:"0" placeholder:"N" help:"Of 1000 notices, how many are overtaken by a later one (default ${default})."`
+	Delays         int `default:"0" placeholder:"N" help:"Of 1000 notices, how many are up to 5 minutes late, scaled (default ${default})."`
+	Lost           int `default:"0" placeholder:"N" help:"Of 1000 payments, how many are told to nobody: all their notices are lost (default ${default})."`
+	WrongAmounts   int `name:"wrong-amounts" default:"0" placeholder:"N" help:"Of 1000 payments, how many are a fen beside what was asked (default ${default})."`
+	LostAnswers    int `name:"lost-answers" default:"0" placeholder:"N" help:"Of 1000 refunds, how many are taken without an answer (default ${default})."`
+	HangingAnswers int `name:"hanging-answers" default:"0" placeholder:"N" help:"Of 1000 refunds, how many are taken and answered with nothing, until the merchant gives up or half a minute is over (default ${default})."`
+	FailedRefunds  int `name:"failed-refunds" default:"0" placeholder:"N" help:"Of 1000 refunds, how many end as failed (default ${default})."`
+	RevisedRefunds int `name:"revised-refunds" default:"0" placeholder:"N" help:"Of 1000 refunds, how many end as failed and are paid after all, --refund-time later (default ${default})."`
+	SlowRefunds    int `name:"slow-refunds" default:"500" placeholder:"N" help:"Of 1000 refunds, how many are processing first (default ${default})."`
+	Probes         int `default:"0" placeholder:"N" help:"Of 1000 deliveries, how many come after one with a wrong signature, as WeChat Pay does (default ${default})."`
 }
 
 // Help is shown below the command's summary.
@@ -63,13 +66,30 @@ To open a recharge order (the answer has its out_trade_no) and pay it:
     $ curl http://127.0.0.1:8090/pay -d '{"channel":"wechat","out_trade_no":"…","amount":"100.00"}'
 
 Asked again for the same order, /pay returns the first payment; with "again":true it pays once more, and with "notify_url":"none" it ` +
-		`tells nobody, as of an order whose news go to the shop. Also there:
+		`tells nobody, as of an order whose news go to the shop; with "lost":true all its notices are lost. Also there:
 
     POST /order, /close     an order that waits for its payer; one that is not paid ends: merchants who ask about it are told so
     GET  /record            every payment and refund, a JSON object a line: compare the books with it
     POST /faults            {"duplicates":100} changes what is named, per mille
+    POST /revise            {"channel":"wechat","refund_number":"…"} pays a refund that failed
     POST /rotate/CHANNEL    new keys; api and worker load them without a restart
-    GET  /healthz           200`
+    GET  /healthz           200
+
+Every fault, by its flag or at any time, and new keys at once:
+
+    $ curl http://127.0.0.1:8090/faults -d '{"duplicates":1000}'       # deliveries go out twice at once
+    $ curl http://127.0.0.1:8090/faults -d '{"repeats":1000}'          # notices come again though they were acknowledged
+    $ curl http://127.0.0.1:8090/faults -d '{"reorders":1000}'         # notices are overtaken by later ones
+    $ curl http://127.0.0.1:8090/faults -d '{"delays":1000}'           # notices are up to 5 minutes late, scaled
+    $ curl http://127.0.0.1:8090/faults -d '{"lost":1000}'             # payments are told to nobody
+    $ curl http://127.0.0.1:8090/faults -d '{"wrong_amounts":1000}'    # payments are a fen beside what was asked
+    $ curl http://127.0.0.1:8090/faults -d '{"lost_answers":1000}'     # refunds are taken, and the connection breaks
+    $ curl http://127.0.0.1:8090/faults -d '{"hanging_answers":1000}'  # refunds are taken, and nothing is answered
+    $ curl http://127.0.0.1:8090/faults -d '{"failed_refunds":1000}'   # refunds fail
+    $ curl http://127.0.0.1:8090/faults -d '{"revised_refunds":1000}'  # refunds fail, and are paid after all
+    $ curl http://127.0.0.1:8090/faults -d '{"slow_refunds":1000}'     # refunds are processing first
+    $ curl http://127.0.0.1:8090/faults -d '{"probes":1000}'           # WeChat Pay's wrong signatures come before deliveries
+    $ curl -X POST http://127.0.0.1:8090/rotate/wechat                 # new keys`
 }
 
 // Run simulates until ctx ends.

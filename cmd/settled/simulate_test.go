@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -77,6 +79,59 @@ func TestSimulatedChannelsAreServedAndRemembered(t *testing.T) {
 		if code := simulator.stop(); code != exitOK {
 			t.Errorf("ended with %d", code)
 		}
+	}
+}
+
+var faultInHelp = regexp.MustCompile(`curl (http://127\.0\.0\.1:8090/faults -d '(\{"(\w+)":1000\})'|-X POST http://127\.0\.0\.1:8090/rotate/wechat)`)
+
+// Each fault has a line in the help and in the README, and each line runs.
+func TestHelpAndReadmeHaveALineForEachFaultThatRuns(t *testing.T) {
+	t.Parallel()
+	simulator := call{}.start(t, "simulate", "channel", "--dir", t.TempDir(), "--listen", "127.0.0.1:0", "--notify", "http://127.0.0.1:1", "--only", "wechat")
+	address := simulatedAt.FindStringSubmatch(simulator.says(simulator.stdout, "ready; Ctrl-C ends it"))
+	if address == nil {
+		t.Fatal("no address")
+	}
+	post := func(path, body string, want int) string {
+		response, err := http.Post(address[1]+path, "application/x-www-form-urlencoded", strings.NewReader(body)) // as curl does
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = response.Body.Close() }()
+		answer, err := io.ReadAll(response.Body)
+		if err != nil || response.StatusCode != want {
+			t.Errorf("%s %s: %s %s, %v", path, body, response.Status, answer, err)
+		}
+		return string(answer)
+	}
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := map[string]int{}
+	if err := json.Unmarshal([]byte(post("/faults", "{}", http.StatusOK)), &left); err != nil {
+		t.Fatal(err)
+	}
+	rotated := false
+	for _, line := range faultInHelp.FindAllStringSubmatch(simulateChannelCommand{}.Help(), -1) {
+		if !strings.Contains(string(readme), "\n"+line[0]) {
+			t.Errorf("the README lacks %s", line[0])
+		}
+		if line[3] == "" {
+			post("/rotate/wechat", "", http.StatusNoContent)
+			rotated = true
+			continue
+		}
+		if said := post("/faults", line[2], http.StatusOK); !strings.Contains(said, line[2][1:len(line[2])-1]) {
+			t.Errorf("%s: %s", line[2], said)
+		}
+		delete(left, line[3])
+	}
+	if len(left) > 0 || !rotated {
+		t.Errorf("the help does not tell of %v; rotates: %v", left, rotated)
+	}
+	if code := simulator.stop(); code != exitOK {
+		t.Errorf("ended with %d", code)
 	}
 }
 

@@ -30,5 +30,5 @@
 //   - The merchant's package reads every notice that is made here to an equal channel.Notice, with times of whole milliseconds
 //     of a refund and of whole seconds else, and with RefundedTotal in the place of a refund's Amount.
 //   - A refund_fee is what was refunded of the payment in all, in notices and in answers, as the desk tells it.
-//   - A drop breaks the connection after the desk has taken the refund, and before a byte of the answer.
+//   - A drop leaves the merchant without a byte of the answer after the desk has taken the refund.
 package alipaysim

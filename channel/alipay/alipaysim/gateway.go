@@ -137,8 +137,8 @@ func refund(desk simulate.Desk, asked request) node {
 		return refusedNumberTaken
 	case err != nil:
 		return refusedSystem
-	case drop:
-		panic(http.ErrAbortHandler) // the server breaks the connection
+	case drop != nil:
+		panic(drop) // instead of an answer
 	case taken.State == channel.RefundFailed:
 		return refusedFinished
 	}

@@ -102,8 +102,8 @@ func refund(desk simulate.Desk, asked request) (map[string]string, *refusal) {
 		return nil, refusalTaken
 	case err != nil:
 		return nil, refusalSystem
-	case drop:
-		panic(http.ErrAbortHandler) // the server breaks the connection
+	case drop != nil:
+		panic(drop) // instead of an answer
 	}
 	return answerContent(taken, "refundState"), nil
 }

@@ -244,6 +244,70 @@ func (w *town) sameNews(t *testing.T, told simulate.Entry, order tasks.RefundOrd
 	}
 }
 
+// A channel says that a refund failed, and later in every way that it is paid: its answers and its notice tell the same.
+func TestRevisedRefundIsToldAsFailedAndThenAsPaid(t *testing.T) {
+	t.Parallel()
+	forEach(t, simulate.Faults{FailedRefunds: 1000}, func(t *testing.T, w *town) {
+		paid := w.pay(t, "rc000001", "100.00")
+		order := refundOf(paid, "rf000001", "30.00")
+		if _, err := w.merchant.port.Refund(t.Context(), order); err != nil {
+			t.Fatal(err)
+		}
+		if failed, err := channel.Pursue(t.Context(), w.merchant.port, order, true); err != nil || failed.State != channel.RefundFailed {
+			t.Fatalf("first %+v, %v", failed, err)
+		}
+		failure := w.entry(t, order.Number, simulate.NoticeAcknowledged, simulate.NoticeNone)
+		if _, err := w.Revise(w.source, order.Number); err != nil {
+			t.Fatal(err)
+		}
+		e := w.entry(t, order.Number, simulate.NoticeAcknowledged, simulate.NoticeGivenUp)
+		notices, refused := w.merchant.news()
+		if e.Notice != simulate.NoticeAcknowledged || e.FailureNotice != failure.Notice || e.FailedAt.IsZero() {
+			t.Fatalf("%+v; the merchant refused %v", e, refused)
+		}
+		want, err := w.merchant.port.Query(t.Context(), order)
+		if err != nil || want.State != channel.RefundSucceeded {
+			t.Fatalf("then %+v, %v", want, err)
+		}
+		var told []channel.RefundState
+		for _, n := range notices {
+			if n.Event == channel.EventRefund {
+				told = append(told, n.Refund.State)
+			}
+		}
+		if failure.Notice == simulate.NoticeNone {
+			told = append([]channel.RefundState{channel.RefundFailed}, told...) // by its answer alone
+		}
+		if diff := cmp.Diff([]channel.RefundState{channel.RefundFailed, channel.RefundSucceeded}, told); diff != "" {
+			t.Errorf("told (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(want, notices[len(notices)-1].Refund); diff != "" {
+			t.Errorf("the last notice differs (-queried +told):\n%s", diff)
+		}
+	})
+}
+
+func TestHangingAnswerIsUnknownAndThenFound(t *testing.T) {
+	t.Parallel()
+	forEach(t, simulate.Faults{HangingAnswers: 1000}, func(t *testing.T, w *town) {
+		order := refundOf(w.pay(t, "rc000001", "100.00"), "rf000001", "30.00")
+		patient, giveUp := context.WithCancel(t.Context())
+		asked := make(chan error, 1)
+		go func() {
+			_, err := w.merchant.port.Refund(patient, order)
+			asked <- err
+		}()
+		w.entry(t, order.Number, simulate.NoticeAcknowledged) // it was taken, and is paid
+		giveUp()
+		if err := <-asked; !errors.Is(err, context.Canceled) {
+			t.Errorf("%v; want to give up", err)
+		}
+		if answer, err := channel.Pursue(t.Context(), w.merchant.port, order, true); err != nil || answer.State != channel.RefundSucceeded {
+			t.Errorf("%+v, %v", answer, err)
+		}
+	})
+}
+
 func TestLostAnswerIsUnknownAndThenFound(t *testing.T) {
 	t.Parallel()
 	forEach(t, simulate.Faults{LostAnswers: 1000}, func(t *testing.T, w *town) {

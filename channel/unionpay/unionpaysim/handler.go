@@ -67,8 +67,8 @@ func (s *counter) refund(request, answer message) (code string) {
 		return "12"
 	case err != nil:
 		return "02"
-	case drop:
-		panic(http.ErrAbortHandler) // the server breaks the connection
+	case drop != nil:
+		panic(drop) // instead of an answer
 	}
 	answer["origQryId"], answer["queryId"], answer["txnAmt"] = request["origQryId"], taken.ChannelRefundID, request["txnAmt"]
 	return "00"

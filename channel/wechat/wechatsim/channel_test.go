@@ -30,7 +30,7 @@ type scripted struct {
 	paidAt time.Time
 	orders map[string]simulate.Ordered
 	refund simulate.Refund
-	drop   bool
+	drop   error
 	err    error
 	asked  int
 }
@@ -45,7 +45,7 @@ func (d *scripted) Ordered(outTradeNo string) (simulate.Ordered, bool) {
 	return found, known
 }
 
-func (d *scripted) Refund(number, channelTxnID, outTradeNo string, amount money.Amount) (simulate.Refund, bool, error) {
+func (d *scripted) Refund(number, channelTxnID, outTradeNo string, amount money.Amount) (_ simulate.Refund, drop, err error) {
 	d.asked++
 	d.refund.Number, d.refund.Amount = number, amount
 	d.refund.Payment, _ = d.Payment(channelTxnID, outTradeNo)
@@ -254,7 +254,7 @@ func TestPaymentWithoutAChannelsNumberIsFoundByTheOrders(t *testing.T) {
 func TestDroppedAnswerBreaksTheConnection(t *testing.T) {
 	t.Parallel()
 	g := newGate(t)
-	g.desk.drop = true
+	g.desk.drop = http.ErrAbortHandler
 	var refused *wechat.AnswerError
 	if _, err := g.port.Refund(t.Context(), order()); err == nil || errors.As(err, &refused) || g.desk.asked != 1 {
 		t.Errorf("%v after %d refunds, want a broken connection after one", err, g.desk.asked)

@@ -29,5 +29,5 @@
 //
 //   - The merchant's package reads every notice that is made here to an equal channel.Notice, with times of whole seconds, with a
 //     failed refund's reason CLOSED or ABNORMAL, and without the time of its end.
-//   - A drop breaks the connection after the desk has taken the refund, and before a byte of the answer.
+//   - A drop leaves the merchant without a byte of the answer after the desk has taken the refund.
 package wechatsim

@@ -128,8 +128,8 @@ func refund(desk simulate.Desk, body []byte) (any, *fault) {
 		return nil, faultNumberTaken
 	case err != nil:
 		return nil, faultSystem
-	case drop:
-		panic(http.ErrAbortHandler) // the server breaks the connection
+	case drop != nil:
+		panic(drop) // instead of an answer
 	}
 	return refundAnswer(taken), nil
 }
