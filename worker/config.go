@@ -181,6 +181,8 @@ func (c Config) check() error {
 		return &ConfigError{Field: "poll interval", Problem: "is " + c.PollInterval.String(), Allowed: "1ms or more"}
 	case c.StartsMax < startsTogether+1:
 		return &ConfigError{Field: "starts", Problem: fmt.Sprintf("are limited to %d", c.StartsMax), Allowed: fmt.Sprint(startsTogether+1) + " or more"}
+	case c.ChannelTimeout < time.Millisecond:
+		return &ConfigError{Field: "channel timeout", Problem: "is " + c.ChannelTimeout.String(), Allowed: "1ms or more"}
 	case c.ChannelCallsMax < 1:
 		return &ConfigError{Field: "channel calls", Problem: fmt.Sprintf("are limited to %d", c.ChannelCallsMax), Allowed: "1 or more"}
 	}

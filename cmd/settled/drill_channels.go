@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/settled-dev/settled/internal/child"
@@ -17,6 +18,7 @@ import (
 	"github.com/settled-dev/settled/internal/drill"
 	"github.com/settled-dev/settled/internal/postgres"
 	"github.com/settled-dev/settled/ledger"
+	"github.com/settled-dev/settled/webhook"
 )
 
 type channelsDrillCommand struct {
@@ -26,6 +28,7 @@ type channelsDrillCommand struct {
 	Patience time.Duration `default:"3m" placeholder:"TIME" help:"How long everything may take to settle afterwards (default ${default})."`
 	Seed     uint64        `placeholder:"N" help:"Draws the shoppers, the faults and the mishaps (default: by the clock)."`
 	Scale    float64       `name:"time-scale" default:"60" placeholder:"X" help:"Divides the channels' pauses (default ${default})."`
+	Lost     int           `default:"0" placeholder:"N" help:"Of 100 recharges, how many are paid without any notice, so that settled must ask its channel (default ${default})."`
 	JSON     bool          `name:"json" help:"Print JSON."`
 }
 
@@ -33,21 +36,24 @@ type channelsDrillCommand struct {
 func (channelsDrillCommand) Help() string {
 	return `Starts a whole system of its own: PostgreSQL, Redis, an API, two workers, a scheduler, and the four simulated channels, each ` +
 		`a process. Shoppers recharge, pay orders and ask for refunds; the channels send notices twice, late, out of order and with wrong ` +
-		`signatures, take wrong amounts, lose their answers and fail refunds; and every second or so a process is killed by SIGKILL, ` +
-		`PostgreSQL and Redis among them, or Redis is wiped. Then all is left to settle, and the channels' own record is compared with the ` +
-		`books. Example:
+		`signatures, take wrong amounts, lose their answers or keep them back, fail refunds and pay some of them after all, and have new keys ` +
+		`in the middle; and every second or so a process is killed by SIGKILL, PostgreSQL and Redis among them, or Redis is wiped. Then all is ` +
+		`left to settle, and the channels' own record, and what outcome webhooks have told, is compared with the books. Example:
 
-    $ settled drill channels --for 60s
+    $ settled drill channels --for 30s
     ...
-    payments 3021 · refunds 1180 · requests 2544 · suspended 214
+       4 x rotate a channel's keys
+    payments 353 · refunds 204, 13 failed first · requests 563 · suspended 30 · told by webhook 1121 · refused before new keys were loaded 12
+    settled 16.8 s after the last mishap; seed 1795829197875345529
     lost 0 · doubled 0 · books balance
 
 Exit code 1: something is lost or doubled, or the books do not balance.`
 }
 
 func (c *channelsDrillCommand) check(p *Program) error {
-	if c.For <= 0 || c.Patience <= 0 || c.Pause < 0 || c.Scale <= 0 || c.Shoppers < 1 || c.Shoppers > 200 {
-		return &usageError{problem: "--for, --patience, --pause, --time-scale or --shoppers is out of range; allowed: above 0, 1 to 200 shoppers"}
+	if c.For <= 0 || c.Patience <= 0 || c.Pause < 0 || c.Scale <= 0 || c.Shoppers < 1 || c.Shoppers > 200 || c.Lost < 0 || c.Lost > 100 {
+		return &usageError{problem: "--for, --patience, --pause, --time-scale, --shoppers or --lost is out of range; allowed: above 0, 1 to 200 " +
+			"shoppers, 0 to 100 lost"}
 	}
 	if c.Seed == 0 {
 		c.Seed = uint64(p.Clock.Now().UnixNano())
@@ -104,13 +110,23 @@ func (c *channelsDrillCommand) drill(ctx context.Context, p *Program, stack *dev
 	if err != nil {
 		return nil, nil, err
 	}
+	owner, err := postgres.OpenOwner(ctx, stack.Postgres.URL, postgres.MaxConns(1), postgres.ApplicationName("settled drill"))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer owner.Close()
 	d := &drill.Channels{Key: token.Reveal(), Pool: pool, Mishaps: breakages(stack), For: c.For, Shoppers: c.Shoppers, Pause: c.Pause,
-		Patience: c.Patience, Seed: c.Seed, Clock: p.Clock, Say: func(line string) { fmt.Fprintln(p.Stderr, line) }}
+		Patience: c.Patience, LostPercent: c.Lost, Seed: c.Seed, Clock: p.Clock, Say: func(line string) { fmt.Fprintln(p.Stderr, line) }}
 	if err := c.cast(p, stack, dir, d); err != nil {
 		return nil, nil, err
 	}
+	if err := openInbox(ctx, owner, d); err != nil {
+		return nil, nil, err
+	}
+	served := make(chan error, 1)
+	go func() { served <- d.Inbox.Serve() }()
 	report, err := d.Run(ctx)
-	if err != nil {
+	if err := errors.Join(err, d.Inbox.Close(), <-served); err != nil {
 		return nil, nil, err
 	}
 	audited, err := ledger.NewReader(pool).Audit(ctx)
@@ -118,6 +134,26 @@ func (c *channelsDrillCommand) drill(ctx context.Context, p *Program, stack *dev
 		return nil, nil, err
 	}
 	return report, audited.Err(), nil
+}
+
+// openInbox makes the drill's inbox the endpoint of its producer, for every event.
+func openInbox(ctx context.Context, owner *pgxpool.Pool, d *drill.Channels) (err error) {
+	if d.Inbox, err = drill.OpenInbox(ctx); err != nil {
+		return err
+	}
+	registry := &webhook.Registry{Pool: owner, Guard: webhook.Guard{AllowPrivate: true}}
+	endpoint, secret, err := registry.Add(ctx, webhook.NewEndpoint{Producer: devProducer, URL: d.Inbox.URL(), Events: webhook.Events(), By: "drill"})
+	if err == nil {
+		err = d.Inbox.Trust(secret.Reveal())
+	}
+	if err != nil {
+		return errors.Join(err, d.Inbox.Close())
+	}
+	d.Redeliver = func(ctx context.Context) error {
+		_, err := registry.Redeliver(ctx, endpoint.ID, 1, webhook.Newest, webhook.Waiting)
+		return err
+	}
+	return nil
 }
 
 // breakages are what happens to the servers.
@@ -146,7 +182,7 @@ func (c *channelsDrillCommand) cast(p *Program, stack *devstack.Stack, dir strin
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
-	addresses := [2]string{}
+	addresses := [3]string{}
 	for i := range addresses {
 		port, err := devstack.FreePort()
 		if err != nil {
@@ -154,18 +190,19 @@ func (c *channelsDrillCommand) cast(p *Program, stack *devstack.Stack, dir strin
 		}
 		addresses[i] = "127.0.0.1:" + strconv.Itoa(port)
 	}
-	d.API, d.Simulator = "http://"+addresses[0], "http://"+addresses[1]
+	d.API, d.Simulator, d.Metrics = "http://"+addresses[0], "http://"+addresses[1], "http://"+addresses[2]
 	env := append(p.Environ(), "DATABASE_URL="+stack.Postgres.URL, "REDIS_URL="+stack.Redis.URL, "SETTLED_METRICS_LISTEN=off",
-		"SETTLED_LOG_LEVEL=error", "SETTLED_SHUTDOWN_TIMEOUT=5s", "SETTLED_CHANNELS="+dir) // the last of a name counts
+		"SETTLED_LOG_LEVEL=error", "SETTLED_SHUTDOWN_TIMEOUT=5s", "SETTLED_CHANNELS="+dir, "SETTLED_WEBHOOKS_ALLOW_PRIVATE=true",
+		"SETTLED_CHANNEL_TIMEOUT=2s") // the last of a name counts
 	command := func(name string, args ...string) child.Command {
 		return child.Command{Name: name, Path: path, Args: args, Env: env}
 	}
 	d.Cast = []child.Command{
 		command("simulator", "simulate", "channel", "--dir", dir, "--listen", addresses[1], "--notify", d.API,
 			"--time-scale", strconv.FormatFloat(c.Scale, 'f', -1, 64), "--seed", strconv.FormatUint(c.Seed, 10), "--duplicates", "100",
-			"--repeats", "50", "--reorders", "100", "--delays", "20", "--wrong-amounts", "20", "--lost-answers", "100", "--failed-refunds", "50",
-			"--slow-refunds", "300", "--probes", "20"),
-		command("api", "api", "--listen", addresses[0]),
+			"--repeats", "50", "--reorders", "100", "--delays", "20", "--wrong-amounts", "20", "--lost-answers", "100", "--hanging-answers", "20",
+			"--failed-refunds", "50", "--revised-refunds", "50", "--slow-refunds", "300", "--probes", "20"),
+		command("api", "api", "--listen", addresses[0], "--metrics-listen", addresses[2]),
 		command("worker", "worker"),
 		command("second worker", "worker"),
 		command("scheduler", "scheduler"),
@@ -197,8 +234,9 @@ func (c *channelsDrillCommand) print(p *Program, report *drill.ChannelsReport, a
 	if audit != nil {
 		balance = audit.Error()
 	}
-	_, err := fmt.Fprintf(p.Stdout, "payments %d · refunds %d · requests %d · suspended %d; settled %.1f s after the last mishap; seed %d\n"+
-		"lost %d · doubled %d · %s\n", report.Payments, report.Refunds, report.Requests, report.Suspended, report.Settled.Seconds(), report.Seed,
-		len(report.Lost), len(report.Doubled), balance)
+	_, err := fmt.Fprintf(p.Stdout, "payments %d · refunds %d, %d failed first · requests %d · suspended %d · told by webhook %d · refused before "+
+		"new keys were loaded %d\nsettled %.1f s after the last mishap; seed %d\nlost %d · doubled %d · %s\n", report.Payments, report.Refunds,
+		report.Revised, report.Requests, report.Suspended, report.Told, report.Refused, report.Settled.Seconds(), report.Seed, len(report.Lost),
+		len(report.Doubled), balance)
 	return err
 }

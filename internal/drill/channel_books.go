@@ -68,6 +68,9 @@ func (d *Channels) judge(ctx context.Context, report *ChannelsReport, shop *shop
 		}
 	}
 	judgeRequests(report, shop, books)
+	if err := d.judgeTold(ctx, report, all, books, record); err != nil {
+		return err
+	}
 	expected := map[string]int64{}
 	for _, entry := range record {
 		switch {
@@ -79,6 +82,38 @@ func (d *Channels) judge(ctx context.Context, report *ChannelsReport, shop *shop
 	}
 	shop.expect(books, expected)
 	return d.judgeBalances(ctx, report, expected)
+}
+
+const newestMessageSQL = `SELECT coalesce(max(next_sequence), 1) - 1 FROM webhook_endpoints`
+
+// judgeTold compares what the producer was told with the books. It is told of everything that is decided here but for payments under
+// numbers that nobody gave, which are no order's.
+func (d *Channels) judgeTold(ctx context.Context, report *ChannelsReport, all []booked, books map[asked]booked, record []simulate.Entry) error {
+	var newest int64
+	if err := d.Pool.QueryRow(ctx, newestMessageSQL).Scan(&newest); err != nil {
+		return fmt.Errorf("read the endpoint: %w", err)
+	}
+	nobody := map[string]bool{}
+	for _, entry := range record {
+		nobody[entry.ChannelTxnID] = strings.HasPrefix(entry.OutTradeNo, nobodys)
+	}
+	due := map[asked]bool{}
+	for _, b := range all {
+		applied, isDue := b.state == string(tasks.Applied), false
+		switch b.kind {
+		case tasks.PaymentCapture, tasks.RefundApply, tasks.RechargeConfirm:
+			isDue = applied || b.state == string(tasks.Rejected)
+		case tasks.RefundAnswer, tasks.RefundRevise:
+			isDue = applied
+		case tasks.RechargeSuspend:
+			isDue = applied && !nobody[b.txnID]
+		}
+		if isDue {
+			due[asked{b.kind, b.key}] = true
+		}
+	}
+	d.Inbox.judge(report, newest, due, books)
+	return nil
 }
 
 // judgeRequests looks for what the shop was told is accepted.
@@ -116,11 +151,22 @@ func judgePayment(report *ChannelsReport, entry simulate.Entry, bookings []booke
 	}
 }
 
-// judgeRefund looks for the booked end of a refund.
+// judgeRefund looks for the booked end of a refund: the last one, for a channel may pay what it had said failed. Whoever hears of the
+// payment first books it at once.
 func judgeRefund(report *ChannelsReport, entry simulate.Entry, books map[asked]booked, expected map[string]int64) {
 	report.Refunds++
 	name := fmt.Sprintf("refund %s of %s through %s", entry.RefundNumber, entry.Amount, entry.Channel)
+	if !entry.FailedAt.IsZero() {
+		report.Revised++
+	}
 	answer, stored := books[asked{tasks.RefundAnswer, entry.RefundNumber}]
+	if revision, revised := books[asked{tasks.RefundRevise, entry.RefundNumber}]; revised {
+		if entry.FailedAt.IsZero() || answer.end != tasks.RefundFailed {
+			report.doubled("%s is revised, and its channel never changed its end", name)
+		}
+		revision.end = tasks.RefundSucceeded
+		answer = revision
+	}
 	succeeded := entry.State == channel.RefundSucceeded
 	if succeeded {
 		expected["channel/"+string(entry.Channel)+"/clearing"] += entry.Amount.Fen()

@@ -16,6 +16,7 @@ import (
 	"github.com/settled-dev/settled/channel/simulate"
 	"github.com/settled-dev/settled/internal/child"
 	"github.com/settled-dev/settled/internal/clock"
+	"github.com/settled-dev/settled/tasks"
 )
 
 // Channels lets shoppers recharge, buy and ask for refunds through simulated channels while every process of the system is killed
@@ -23,18 +24,24 @@ import (
 type Channels struct {
 	Name      string          // part of all keys, users and orders of the drill, letters and digits; a random one when empty
 	API       string          // where the API will be served
+	Metrics   string          // where the API's process will serve its metrics
 	Simulator string          // where the simulated channels will be
 	Key       string          // of the API, for everything
 	Pool      *pgxpool.Pool   // reads the books
+	Inbox     *Inbox          // is told what became of the drill's requests; the one endpoint of its producer, and served by the caller
 	Cast      []child.Command // the system's processes, which the drill starts, kills and starts again
 	Mishaps   []Mishap        // what may happen besides
-	For       time.Duration   // how long shoppers shop and mishaps happen
-	Shoppers  int
-	Pause     time.Duration // of a shopper between two visits
-	Patience  time.Duration // how long everything may take to settle afterwards
-	Seed      uint64        // draws shoppers and mishaps
-	Clock     clock.Timer
-	Say       func(string) // told what is going on; may be nil
+	// Redeliver has what waits for the inbox delivered again, at once: what a killed worker had claimed comes after a lease of minutes.
+	Redeliver func(context.Context) error
+	// LostPercent of the recharges are paid without any notice, so that settled must ask for them. 0: none.
+	LostPercent int
+	For         time.Duration // how long shoppers shop and mishaps happen
+	Shoppers    int
+	Pause       time.Duration // of a shopper between two visits
+	Patience    time.Duration // how long everything may take to settle afterwards
+	Seed        uint64        // draws shoppers and mishaps
+	Clock       clock.Timer
+	Say         func(string) // told what is going on; may be nil
 }
 
 // ChannelsReport is what came of the drill.
@@ -44,8 +51,11 @@ type ChannelsReport struct {
 	Mishaps   map[string]int `json:"mishaps"`
 	Payments  int            `json:"payments"`  // by the channels' record: recharges, paid ones and those that were wrong
 	Refunds   int            `json:"refunds"`   // by the channels' record
+	Revised   int            `json:"revised"`   // of the refunds, those that failed and were paid after all
 	Requests  int            `json:"requests"`  // that the shop was told are accepted
 	Suspended int            `json:"suspended"` // payments that wait for a person in suspense
+	Told      int            `json:"told"`      // outcomes that webhooks told of
+	Refused   int            `json:"refused"`   // notices that came before the API had loaded the keys that they were signed with
 	Lost      []string       `json:"lost"`      // each says what is missing
 	Doubled   []string       `json:"doubled"`   // each says what is there twice, or should not be
 	Settled   time.Duration  `json:"settled_ns"`
@@ -93,17 +103,36 @@ func (d *Channels) Run(ctx context.Context) (report *ChannelsReport, err error) 
 	if err := d.ready(keeping, api, channels); err != nil {
 		return report, err
 	}
+	rotation := &rotation{channels: channels, metrics: &door{base: d.Metrics, client: client, clock: d.Clock}, clock: d.Clock,
+		rotated: map[tasks.Source]time.Time{}}
 	shop := &shop{accepted: map[asked]bool{}, captures: map[string]capture{}}
-	if report.Mishaps, err = d.breakAndShop(keeping, cast, api, channels, shop); err != nil {
-		return report, err
-	}
-	begun := d.Clock.Now()
-	record, err := d.settle(keeping, channels)
+	record, err := d.play(keeping, report, cast, rotation, api, channels, shop)
 	if err != nil {
 		return report, err
 	}
-	report.Settled = d.Clock.Now().Sub(begun)
+	rotation.report(report)
 	return report, d.judge(keeping, report, shop, record)
+}
+
+// play breaks the system until its time is up, with new keys in the middle, and waits until all has settled.
+func (d *Channels) play(ctx context.Context, report *ChannelsReport, cast *cast, rotation *rotation, api, channels *door,
+	shop *shop) (record []simulate.Entry, err error) {
+	watching, stop := context.WithCancel(ctx)
+	rotated := make(chan error, 1)
+	go func() { rotated <- rotation.run(watching, d.For/2) }()
+	defer func() {
+		stop()
+		err = errors.Join(err, <-rotated)
+	}()
+	if report.Mishaps, err = d.breakAndShop(ctx, cast, api, channels, shop); err != nil {
+		return nil, err
+	}
+	begun := d.Clock.Now()
+	if record, err = d.settle(ctx, channels, rotation); err != nil {
+		return nil, err
+	}
+	report.Settled = d.Clock.Now().Sub(begun)
+	return record, nil
 }
 
 func (d *Channels) say(format string, args ...any) {
@@ -163,20 +192,43 @@ func (d *Channels) breakAndShop(ctx context.Context, cast *cast, api, channels *
 	return happened, errors.Join(append(problems, err)...)
 }
 
-// settle waits until the channels have told everything and nothing is outstanding, or the patience ends, and returns the channels'
-// record.
-func (d *Channels) settle(ctx context.Context, channels *door) ([]simulate.Entry, error) {
+// unsettledSQL counts what has no outcome, payments without a notice that nobody has asked about, and what the producer is not told yet.
+const unsettledSQL = `
+SELECT (SELECT count(*) FROM pending) + (
+           SELECT count(*)
+           FROM unnest($1::text[]) AS lost (txn_id)
+           WHERE NOT EXISTS (
+               SELECT FROM requests WHERE kind IN ('recharge:confirm', 'recharge:suspend') AND payload ->> 'channel_txn_id' = lost.txn_id)
+       ),
+       (SELECT count(*) FROM webhook_messages WHERE state = 'waiting') + (
+           SELECT count(*) FROM webhook_cursors c JOIN books b ON b.book = c.book WHERE b.decided_at > c.decided_at
+       )`
+
+// untoldFor is how long the producer may not be told of what is decided before what waits is delivered again.
+const untoldFor = 3 * time.Second
+
+// settle waits until the channels have told everything, nothing is outstanding and the producer is told, or the patience ends, and
+// returns the channels' record.
+func (d *Channels) settle(ctx context.Context, channels *door, rotation *rotation) ([]simulate.Entry, error) {
 	deadline := d.Clock.Now().Add(d.Patience)
+	var decided time.Time // since when only the producer has not been told of everything
 	for {
 		record, err := lines[simulate.Entry](ctx, channels, "/record")
-		outstanding := 0
+		outstanding, untold := 0, 0
 		if err == nil {
-			err = d.Pool.QueryRow(ctx, "SELECT count(*) FROM pending").Scan(&outstanding)
+			err = d.Pool.QueryRow(ctx, unsettledSQL, lost(record)).Scan(&outstanding, &untold)
 		}
 		if err != nil && ctx.Err() != nil {
 			return nil, errors.Join(context.Cause(ctx), err)
 		}
-		quiet := err == nil && outstanding == 0 && told(record)
+		quiet := err == nil && outstanding == 0 && heard(record) && rotation.done()
+		switch now := d.Clock.Now(); {
+		case !quiet || decided.IsZero():
+			decided = now
+		case untold > 0 && now.Sub(decided) > untoldFor:
+			err, decided = d.Redeliver(ctx), now
+		}
+		quiet = quiet && untold == 0
 		late := d.Clock.Now().After(deadline)
 		switch {
 		case quiet || late && err == nil:
@@ -191,10 +243,21 @@ func (d *Channels) settle(ctx context.Context, channels *door) ([]simulate.Entry
 	}
 }
 
-// told says that no notice is on its way and no refund under way.
-func told(record []simulate.Entry) bool {
+// lost are the payments that no notice ever tells of, by the channel's number.
+func lost(record []simulate.Entry) []string {
+	numbers := []string{}
 	for _, entry := range record {
-		if entry.Notice == simulate.NoticeWaiting || entry.Kind == simulate.EntryRefund && entry.State == channel.RefundProcessing {
+		if entry.Notice == simulate.NoticeLost {
+			numbers = append(numbers, entry.ChannelTxnID)
+		}
+	}
+	return numbers
+}
+
+// heard says that no notice is on its way and no refund under way.
+func heard(record []simulate.Entry) bool {
+	for _, entry := range record {
+		if entry.Notice == simulate.NoticeWaiting || entry.FailureNotice == simulate.NoticeWaiting || entry.Kind == simulate.EntryRefund && entry.State == channel.RefundProcessing {
 			return false
 		}
 	}

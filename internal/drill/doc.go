@@ -6,7 +6,8 @@
 //	ask ──► half is accepted ──► the loss, while it asks on ──► wait until everything accepted is decided ──► compare
 //
 // Channels runs a system of its own: shoppers recharge, buy and ask for refunds through simulated channels while its processes are killed
-// and Redis is wiped. When all has settled it compares the channels' own record and what it was told with the books.
+// and Redis is wiped. In the middle every channel gets new keys. When all has settled it compares the channels' own record, what it was
+// answered and what outcome webhooks told it with the books.
 //
 // # Invariants
 //
@@ -15,6 +16,9 @@
 //   - D3 RedisLoss, which runs beside others' work, touches no account but its own users' and its campaign's: their names begin with
 //     "drill". Its rewards stay in the books, a fen each, because books are never undone. Channels also moves what the channels' own
 //     accounts and suspense hold.
+//   - D4 Channels' producer is told of each outcome that is its own, in one message that verifies; the messages' numbers have no gap, and what
+//     comes again says the same. What a killed worker had claimed is delivered again on request, not after the minutes of its lease.
+//   - D5 Once the API's process has loaded a channel's new keys, it refuses no notice of it, by its own count.
 //
 // # Failures
 //

@@ -49,6 +49,9 @@ const (
 	unknownOrderPercent = 2 // a number is paid that nobody gave
 )
 
+// nobodys begins the numbers that nobody gave.
+const nobodys = "nobody"
+
 // visit is one user's recharge and, every other time, an order with refunds. It returns an error when something is refused that must
 // not be, or when ctx ends.
 func (s *shopper) visit(ctx context.Context) error {
@@ -81,19 +84,22 @@ func (s *shopper) recharge(ctx context.Context, user string) error {
 	if err := s.api.until(ctx, http.MethodPost, "/v1/recharge-orders", asked, &order); err != nil {
 		return fmt.Errorf("open recharge order %s: %w", asked.RechargeID, err)
 	}
-	if s.percent(closedPercent) {
+	closed := s.percent(closedPercent)
+	if closed {
 		if err := s.api.until(ctx, http.MethodPost, "/v1/recharge-orders/"+url.PathEscape(asked.RechargeID)+"/close", nil, nil); err != nil {
 			return fmt.Errorf("close recharge order %s: %w", asked.RechargeID, err)
 		}
 	}
 	payment := simulate.Order{Channel: asked.Channel, OutTradeNo: order.OutTradeNo, Amount: asked.Amount}
 	if s.percent(unknownOrderPercent) {
-		payment.OutTradeNo = fmt.Sprintf("nobody%s%s%d", s.run.Name, s.name, s.visits)
+		payment.OutTradeNo = fmt.Sprintf(nobodys+"%s%s%d", s.run.Name, s.name, s.visits)
 	}
+	// Of an order that was closed, or is not ours, nobody would ask.
+	payment.Lost = !closed && payment.OutTradeNo == order.OutTradeNo && s.run.LostPercent > 0 && s.percent(s.run.LostPercent)
 	if _, err := s.pay(ctx, payment); err != nil {
 		return err
 	}
-	if !s.percent(payAgainPercent) {
+	if payment.Lost || !s.percent(payAgainPercent) {
 		return nil
 	}
 	payment.Again = true

@@ -1,6 +1,7 @@
 package tidy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -83,7 +84,7 @@ var (
 )
 
 // libraries says where a third-party module may be imported. One that is not
-// listed may appear anywhere.
+// listed may appear anywhere; one that is listed twice, where either allows it.
 var libraries = []struct {
 	module    string
 	dirs      []string
@@ -131,6 +132,12 @@ var libraries = []struct {
 		[]string{"webhook", "cmd"},
 		true,
 		"the specification's own library is what our signatures are verified by, not what we sign with",
+	},
+	{
+		"github.com/standard-webhooks/standard-webhooks/libraries",
+		[]string{"internal/drill"},
+		false,
+		"the drill verifies what its producer is told, as producers do",
 	},
 	{
 		"github.com/smartwalle/alipay/v3",
@@ -210,6 +217,7 @@ func checkRoom(s source, imported string) string {
 }
 
 func checkLibrary(s source, imported string) string {
+	problem := ""
 	for _, library := range libraries {
 		if imported != library.module && !strings.HasPrefix(imported, library.module+"/") {
 			continue
@@ -224,9 +232,9 @@ func checkLibrary(s source, imported string) string {
 		if library.testsOnly && len(library.dirs) > 0 {
 			where += " (tests only)"
 		}
-		return fmt.Sprintf("%s may be imported in: %s. %s", library.module, where, library.reason)
+		problem = cmp.Or(problem, fmt.Sprintf("%s may be imported in: %s. %s", library.module, where, library.reason))
 	}
-	return ""
+	return problem
 }
 
 func TestPlantedImportsAreFound(t *testing.T) {
@@ -265,6 +273,8 @@ func TestPlantedImportsAreFound(t *testing.T) {
 		{"a test compares with an SDK", "channel/wechat/notice_test.go", file(`"github.com/wechatpay-apiv3/wechatpay-go/core"`), ""},
 		{"a channel signs by SM2", "channel/ecny/ecnysim/key.go", file(`"github.com/emmansun/gmsm/sm2"`), ""},
 		{"another channel does", "channel/wechat/key.go", file(`"github.com/emmansun/gmsm/sm2"`), "may be imported in: channel/ecny."},
+		{"a webhook verifies itself", "webhook/attempt.go", file(`"github.com/standard-webhooks/standard-webhooks/libraries/go"`), "webhook, cmd (tests only)"},
+		{"the drill verifies webhooks", "internal/drill/inbox.go", file(`"github.com/standard-webhooks/standard-webhooks/libraries/go"`), ""},
 		{"the second SM2 is run", "channel/ecny/key.go", file(`"github.com/go-pay/crypto/sm2"`), "channel/ecny (tests only)"},
 		{"testify", "ledger/lane_test.go", file(`"github.com/stretchr/testify/require"`), "may be imported in: nowhere."},
 		{"a dot import", "ledger/lane.go", file(`. "time"`), "dot import"},
