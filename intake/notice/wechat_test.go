@@ -14,9 +14,7 @@ import (
 	"github.com/settled-dev/settled/channel/wechat"
 	"github.com/settled-dev/settled/channel/wechat/wechatsim"
 	"github.com/settled-dev/settled/internal/clock"
-	"github.com/settled-dev/settled/internal/postgres/pgtest"
 	"github.com/settled-dev/settled/ledger"
-	"github.com/settled-dev/settled/ledger/ledgertest"
 	"github.com/settled-dev/settled/tasks"
 )
 
@@ -134,32 +132,4 @@ func TestChangedMessagesOfWeChatPayAreRefused(t *testing.T) {
 	if n := d.stored(t); n != 0 {
 		t.Errorf("%d requests are stored", n)
 	}
-}
-
-// FuzzMessages: whatever is sent without a key of the channel is answered, not acknowledged, and asks PostgreSQL nothing. It has no
-// PostgreSQL that it could ask.
-func FuzzMessages(f *testing.F) {
-	now := clock.NewManual(ledgertest.Noon)
-	port, sim := signed(f, now)
-	d := &door{Books: &ledgertest.Books{DB: &pgtest.Database{}}, clock: now, ports: ports{tasks.SourceWeChat: port}}
-	d.restart()
-	n := channel.Notice{Channel: tasks.SourceWeChat, Event: channel.EventPaid, OutTradeNo: "RC00000001", ChannelTxnID: "t1",
-		Amount: ledgertest.Yuan("100.00"), OccurredAt: ledgertest.Noon}
-	good := word(f, sim, n, ledgertest.Noon)
-	add := func(header http.Header, body []byte) {
-		f.Add(header.Get("Wechatpay-Timestamp"), header.Get("Wechatpay-Nonce"), header.Get("Wechatpay-Serial"), header.Get("Wechatpay-Signature"), body)
-	}
-	add(good.Header, good.Body[1:])
-	add(good.Header, nil)
-	add(http.Header{}, good.Body)
-	f.Fuzz(func(t *testing.T, timestamp, nonce, serial, signature string, body []byte) {
-		header := http.Header{"Wechatpay-Timestamp": {timestamp}, "Wechatpay-Nonce": {nonce}, "Wechatpay-Serial": {serial},
-			"Wechatpay-Signature": {signature}}
-		if bytes.Equal(body, good.Body) && signature == good.Header.Get("Wechatpay-Signature") {
-			return
-		}
-		if status := d.deliver(t.Context(), simulate.Message{Header: header, Body: body}); status < http.StatusBadRequest || status == http.StatusServiceUnavailable {
-			t.Errorf("answered %d", status)
-		}
-	})
 }
