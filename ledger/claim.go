@@ -30,7 +30,7 @@ type claimed struct {
 	parkedAt *time.Time // of a parked one
 }
 
-// lookUpSQL says what stands of requests; what is accepted and not decided has no fate.
+// lookUpSQL says what stands of requests; what is accepted and not decided has no fate. $3 is their kind, or empty for any.
 const lookUpSQL = `
 SELECT asked.id,
        CASE WHEN o.request_id IS NOT NULL THEN 'decided' WHEN p.state IN ('parked', 'dead') THEN p.state WHEN r.id IS NULL THEN 'unknown'
@@ -38,9 +38,9 @@ SELECT asked.id,
        coalesce(o.result, ''), coalesce(o.reason, ''), coalesce(o.detail, ''), coalesce(o.first_transfer, 0), coalesce(o.transfers, 0),
        coalesce(o.attempts, 0), coalesce(o.decided_at, 'epoch')
 FROM (SELECT $1::smallint AS book, unnest($2::uuid[]) AS id OFFSET 0) asked
-LEFT JOIN requests r ON r.book = asked.book AND r.id = asked.id
-LEFT JOIN outcomes o ON o.book = asked.book AND o.request_id = asked.id
-LEFT JOIN pending p ON p.book = asked.book AND p.request_id = asked.id`
+LEFT JOIN requests r ON r.book = asked.book AND r.id = asked.id AND $3 IN ('', r.kind)
+LEFT JOIN outcomes o ON o.book = r.book AND o.request_id = r.id
+LEFT JOIN pending p ON p.book = r.book AND p.request_id = r.id`
 
 // putBackSQL makes requests pending again that the batch claimed and did not decide. attempts tells of those that have something new to
 // tell: one that is rung while it waits is parked again, since when it was, and told of once.
@@ -88,14 +88,14 @@ func (b *batch) answerUnclaimed(ctx context.Context, conn *pgx.Conn) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return lookUp(ctx, conn, b.book, missing, b.answers)
+	return lookUp(ctx, conn, tasks.Ring{Book: b.book, IDs: missing}, b.answers)
 }
 
-// lookUp adds to answers what stands of requests.
-func lookUp(ctx context.Context, conn *pgx.Conn, book int, ids []uuid.UUID, answers map[uuid.UUID]Answer) error {
-	rows, err := conn.Query(ctx, lookUpSQL, book, pguuid.Array(ids))
+// lookUp adds to answers what stands of a ring's requests, of any kind if it has none.
+func lookUp(ctx context.Context, conn *pgx.Conn, ring tasks.Ring, answers map[uuid.UUID]Answer) error {
+	rows, err := conn.Query(ctx, lookUpSQL, ring.Book, pguuid.Array(ring.IDs), ring.Kind)
 	if err != nil {
-		return fmt.Errorf("look %d requests up: %w", len(ids), err)
+		return fmt.Errorf("look %d requests up: %w", len(ring.IDs), err)
 	}
 	var id uuid.UUID
 	var fate Fate
@@ -108,20 +108,20 @@ func lookUp(ctx context.Context, conn *pgx.Conn, book int, ids []uuid.UUID, answ
 		}
 		return nil
 	}); err != nil {
-		return fmt.Errorf("look %d requests up: %w", len(ids), err)
+		return fmt.Errorf("look %d requests up: %w", len(ring.IDs), err)
 	}
 	return nil
 }
 
-// LookUp says what stands of requests of one book, in the order of ids, and changes nothing. What is accepted and not decided has no
-// fate.
-func (l *Ledger) LookUp(ctx context.Context, book int, ids ...uuid.UUID) ([]Answer, error) {
-	found := make(map[uuid.UUID]Answer, len(ids))
-	if err := l.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error { return lookUp(ctx, conn.Conn(), book, ids, found) }); err != nil {
+// LookUp says what stands of a ring's requests, in the order of its ids, and changes nothing. What is accepted and not decided has no
+// fate; a request of another kind than the ring's is NotStored to it, as in ApplyRing.
+func (l *Ledger) LookUp(ctx context.Context, ring tasks.Ring) ([]Answer, error) {
+	found := make(map[uuid.UUID]Answer, len(ring.IDs))
+	if err := l.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error { return lookUp(ctx, conn.Conn(), ring, found) }); err != nil {
 		return nil, err
 	}
-	answers := make([]Answer, len(ids))
-	for i, id := range ids {
+	answers := make([]Answer, len(ring.IDs))
+	for i, id := range ring.IDs {
 		answers[i] = found[id]
 	}
 	return answers, nil

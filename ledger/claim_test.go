@@ -15,7 +15,7 @@ func TestRequestThatGoesBackToPendingKeepsItsAgeAndItsStarts(t *testing.T) {
 	t.Parallel()
 	b := ledgertest.Open(t)
 	receipt := b.Accept(t, ledgertest.Refund("rf1", "o1", "u1", "4.00"))[0]
-	if _, err := b.Ledger.Suspect(t.Context(), receipt.Book, []uuid.UUID{receipt.ID}); err != nil {
+	if _, err := b.Ledger.Suspect(t.Context(), tasks.Ring{Kind: receipt.Kind, Book: receipt.Book, IDs: []uuid.UUID{receipt.ID}}); err != nil {
 		t.Fatal(err)
 	}
 	b.Apply(t, receipt)

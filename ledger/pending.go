@@ -112,17 +112,18 @@ func (l *Ledger) MakeDue(ctx context.Context, bells []tasks.Bell) error {
 const suspectSQL = `
 UPDATE pending
 SET attempts = attempts + 1
-WHERE book = $1 AND request_id = ANY($2) AND state = 'accepted'
+WHERE book = $1 AND request_id = ANY($2) AND kind = $3 AND state = 'accepted'
 RETURNING request_id, attempts`
 
 // Suspect counts a start for requests that were delivered before without an outcome. It commits before the work begins, so that a
-// request which ends its process is still counted. It returns the number of starts of each that is pending.
-func (l *Ledger) Suspect(ctx context.Context, book int, ids []uuid.UUID) (map[uuid.UUID]int, error) {
-	rows, err := l.pool.Query(ctx, suspectSQL, book, ids)
+// request which ends its process is still counted. It returns the number of starts of each that is accepted and of the ring's kind: a
+// ring that names another's is no start of it.
+func (l *Ledger) Suspect(ctx context.Context, ring tasks.Ring) (map[uuid.UUID]int, error) {
+	rows, err := l.pool.Query(ctx, suspectSQL, ring.Book, ring.IDs, ring.Kind)
 	if err != nil {
 		return nil, fmt.Errorf("count starts: %w", err)
 	}
-	starts := make(map[uuid.UUID]int, len(ids))
+	starts := make(map[uuid.UUID]int, len(ring.IDs))
 	var id uuid.UUID
 	var count int
 	if _, err := pgx.ForEachRow(rows, []any{&id, &count}, func() error {
@@ -138,11 +139,12 @@ func (l *Ledger) Suspect(ctx context.Context, book int, ids []uuid.UUID) (map[uu
 const acquitSQL = `
 UPDATE pending
 SET attempts = greatest(attempts - 1, CASE WHEN kind = 'refund:send' THEN 1 ELSE 0 END)
-WHERE book = $1 AND request_id = ANY($2)`
+WHERE book = $1 AND request_id = ANY($2) AND kind = $3`
 
-// Acquit takes a start back that Suspect counted: the process has lived to see its end, so the requests are not to blame.
-func (l *Ledger) Acquit(ctx context.Context, book int, ids []uuid.UUID) error {
-	if _, err := l.pool.Exec(ctx, acquitSQL, book, ids); err != nil {
+// Acquit takes a start back that Suspect counted for the ring's kind: the process has lived to see its end, so the requests are not to
+// blame.
+func (l *Ledger) Acquit(ctx context.Context, ring tasks.Ring) error {
+	if _, err := l.pool.Exec(ctx, acquitSQL, ring.Book, ring.IDs, ring.Kind); err != nil {
 		return fmt.Errorf("take starts back: %w", err)
 	}
 	return nil
@@ -152,15 +154,15 @@ const recordFailureSQL = `
 WITH failed AS (
     UPDATE pending
     SET last_error = $3
-    WHERE book = $1 AND request_id = ANY($2)
+    WHERE book = $1 AND request_id = ANY($2) AND kind = $4
     RETURNING request_id
 )
 INSERT INTO attempts (book, request_id, event, detail)
 SELECT $1, request_id, 'failed', $3 FROM failed`
 
-// RecordFailure puts a failed delivery on the timeline of requests that are still pending. Nothing else changes.
-func (l *Ledger) RecordFailure(ctx context.Context, book int, ids []uuid.UUID, problem string) error {
-	if _, err := l.pool.Exec(ctx, recordFailureSQL, book, ids, storable(problem)); err != nil {
+// RecordFailure puts a failed delivery on the timeline of the ring's requests of its kind that are still pending. Nothing else changes.
+func (l *Ledger) RecordFailure(ctx context.Context, ring tasks.Ring, problem string) error {
+	if _, err := l.pool.Exec(ctx, recordFailureSQL, ring.Book, ring.IDs, storable(problem), ring.Kind); err != nil {
 		return fmt.Errorf("record a failure: %w", err)
 	}
 	return nil

@@ -114,8 +114,9 @@ func TestStartsOfSuspectsAreCounted(t *testing.T) {
 	receipts := b.Accept(t, ledgertest.Reward("w1", "u1", "1.00"), ledgertest.Reward("w2", "u1", "1.00"), ledgertest.Refund("rf1", "o1", "u1", "1.00"))
 	b.Apply(t, receipts[2]) // parked: nothing is wrong with it
 	ids := []uuid.UUID{receipts[0].ID, receipts[1].ID, receipts[2].ID, uuid.New()}
+	ring := tasks.Ring{Kind: tasks.RewardGrant, Book: receipts[0].Book, IDs: ids}
 	for n := 1; n <= 3; n++ {
-		starts, err := b.Ledger.Suspect(t.Context(), receipts[0].Book, ids)
+		starts, err := b.Ledger.Suspect(t.Context(), ring)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +127,7 @@ func TestStartsOfSuspectsAreCounted(t *testing.T) {
 	if got := b.Apply(t, receipts[0])[0]; got.Outcome.Attempts != 3 {
 		t.Errorf("outcome is %+v, want 3 attempts told", got.Outcome)
 	}
-	starts, err := b.Ledger.Suspect(t.Context(), receipts[0].Book, ids)
+	starts, err := b.Ledger.Suspect(t.Context(), ring)
 	if err != nil || len(starts) != 1 || starts[ids[1]] != 4 {
 		t.Errorf("starts are %v, %v, want only the pending one", starts, err)
 	}

@@ -269,9 +269,9 @@ func TestForeignProblemsAreStoredHoweverTheyAreWritten(t *testing.T) {
 	t.Parallel()
 	b := ledgertest.Open(t)
 	receipt := b.Accept(t, ledgertest.Reward("w1", "u1", "1.00"))[0]
-	ids := []uuid.UUID{receipt.ID}
+	ring := tasks.Ring{Kind: receipt.Kind, Book: receipt.Book, IDs: []uuid.UUID{receipt.ID}}
 	for _, problem := range []string{"", "a\x00b", "\xff\xfe", "x" + strings.Repeat("退款失败", 1000), strings.Repeat("y", 1<<20)} {
-		if err := b.Ledger.RecordFailure(t.Context(), receipt.Book, ids, problem); err != nil {
+		if err := b.Ledger.RecordFailure(t.Context(), ring, problem); err != nil {
 			t.Errorf("failure %.10q: %v", problem, err)
 		}
 		if err := b.Ledger.RecordStray(t.Context(), "queue"+problem, "id"+problem, problem, []byte(problem)); err != nil {

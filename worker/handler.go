@@ -1,10 +1,13 @@
 package worker
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
 
 	"github.com/settled-dev/settled/ledger"
@@ -59,6 +62,8 @@ func (h *handler) serve(ctx context.Context, d *delivery, payload []byte) error 
 func (h *handler) applyRing(ctx context.Context, d *delivery) ([]ledger.Answer, error) {
 	switch {
 	case d.ring.Kind == tasks.RefundSend:
+		slices.SortFunc(d.ring.IDs, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+		d.ring.IDs = slices.Compact(d.ring.IDs) // one that is named twice would be asked for twice at the same time
 		return h.sendRefunds(ctx, d.ring)
 	case d.retried > 0 || d.ring.Again:
 		return h.applySuspects(ctx, d)
@@ -115,7 +120,7 @@ func (h *handler) recordFailure(ctx context.Context, ring tasks.Ring, problem er
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	for text, ids := range failuresOf(ring, problem) {
-		if err := h.ledger.RecordFailure(ctx, ring.Book, ids, text); err != nil {
+		if err := h.ledger.RecordFailure(ctx, tasks.Ring{Kind: ring.Kind, Book: ring.Book, IDs: ids}, text); err != nil {
 			h.metrics.unrecorded.Inc()
 			return
 		}

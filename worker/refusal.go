@@ -71,7 +71,7 @@ func (s *sender) takeBack(ctx context.Context, ring tasks.Ring, starts map[uuid.
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	if err := s.ledger.Acquit(ctx, ring.Book, ids); err != nil {
+	if err := s.ledger.Acquit(ctx, tasks.Ring{Kind: ring.Kind, Book: ring.Book, IDs: ids}); err != nil {
 		s.metrics.unrecorded.Inc()
 	}
 }

@@ -67,7 +67,7 @@ func (s *sender) send(ctx context.Context, ring tasks.Ring) (answers []ledger.An
 	// Each start is counted before the channel is called: the second one knows that the channel may have been asked.
 	var starts map[uuid.UUID]int
 	err = s.gate.through(ctx, func() error {
-		starts, err = s.ledger.Suspect(ctx, ring.Book, ring.IDs)
+		starts, err = s.ledger.Suspect(ctx, ring)
 		return err
 	})
 	if err != nil {
@@ -116,16 +116,16 @@ func (s *sender) finish(ctx context.Context, ring tasks.Ring, starts map[uuid.UU
 	answers := make([]ledger.Answer, len(ring.IDs))
 	for _, part := range []struct {
 		places []int
-		answer func(context.Context, int, ...uuid.UUID) ([]ledger.Answer, error)
-	}{{ended, s.ledger.Apply}, {unstarted, s.ledger.LookUp}} {
+		answer func(context.Context, tasks.Ring) ([]ledger.Answer, error)
+	}{{ended, s.ledger.ApplyRing}, {unstarted, s.ledger.LookUp}} {
 		if len(part.places) == 0 {
 			continue
 		}
-		ids := make([]uuid.UUID, len(part.places))
+		named := tasks.Ring{Kind: ring.Kind, Book: ring.Book, IDs: make([]uuid.UUID, len(part.places))}
 		for i, place := range part.places {
-			ids[i] = ring.IDs[place]
+			named.IDs[i] = ring.IDs[place]
 		}
-		given, err := part.answer(ctx, ring.Book, ids...)
+		given, err := part.answer(ctx, named)
 		if err != nil {
 			return nil, err
 		}
@@ -142,7 +142,7 @@ func (s *sender) pursueAll(ctx context.Context, ring tasks.Ring, starts map[uuid
 	var running sync.WaitGroup
 	for i, id := range ring.IDs {
 		if starts[id] == 0 {
-			continue // decided before, dead, or not stored: finish looks it up
+			continue // decided before, dead, not stored, or of another kind: finish looks it up
 		}
 		select {
 		case s.calls <- struct{}{}:

@@ -58,7 +58,7 @@ func (h *handler) ringApart(ctx context.Context, ring tasks.Ring, ids []uuid.UUI
 		return nil
 	}
 	h.metrics.suspects.WithLabelValues(suspectsApart).Add(float64(len(ids)))
-	h.acquit(ctx, ring.Book, ids)
+	h.acquit(ctx, ring, ids)
 	bells := make([]tasks.Bell, len(ids))
 	for i, id := range ids {
 		bells[i] = tasks.Bell{Kind: ring.Kind, Book: ring.Book, ID: id}
@@ -119,7 +119,7 @@ func (h *handler) applySuspect(ctx context.Context, ring tasks.Ring) ([]ledger.A
 // countStarts counts a start of each pending request, before the work begins.
 func (h *handler) countStarts(ctx context.Context, ring tasks.Ring) (starts map[uuid.UUID]int, err error) {
 	err = h.gate.through(ctx, func() error {
-		starts, err = h.ledger.Suspect(ctx, ring.Book, ring.IDs)
+		starts, err = h.ledger.Suspect(ctx, ring)
 		return err
 	})
 	return starts, err
@@ -135,14 +135,14 @@ func (h *handler) acquitSurvivors(ctx context.Context, ring tasks.Ring, answers 
 		}
 	}
 	if len(ids) > 0 {
-		h.acquit(ctx, ring.Book, ids)
+		h.acquit(ctx, ring, ids)
 	}
 }
 
-func (h *handler) acquit(ctx context.Context, book int, ids []uuid.UUID) {
+func (h *handler) acquit(ctx context.Context, ring tasks.Ring, ids []uuid.UUID) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	if err := h.ledger.Acquit(ctx, book, ids); err != nil {
+	if err := h.ledger.Acquit(ctx, tasks.Ring{Kind: ring.Kind, Book: ring.Book, IDs: ids}); err != nil {
 		h.metrics.unrecorded.Inc()
 	}
 }

@@ -193,7 +193,9 @@ func TestSuspectsOfASecondStartAreRungApart(t *testing.T) {
 	eventually(t, "the ring is pending", func() bool { return s.redis.LLen(t.Context(), "asynq:{critical}:pending").Val() == 1 })
 	ring := ringOf(receipts)
 	// A process took the second and the third, and died.
-	if _, err := s.ledger.Suspect(t.Context(), ring.Book, ring.IDs[1:]); err != nil {
+	taken := ring
+	taken.IDs = ring.IDs[1:]
+	if _, err := s.ledger.Suspect(t.Context(), taken); err != nil {
 		t.Fatal(err)
 	}
 	d := &delivery{taskType: string(ring.Kind), retried: 1, retriesMax: 25, ring: ring}
@@ -219,7 +221,7 @@ func TestRequestIsBuriedAfterTooManyStarts(t *testing.T) {
 	w := s.newWorker(t, func(c *Config) { c.StartsMax = 3 })
 	ring := ringOf(s.accept(t, recharge("r1", "u1", 100)))
 	for range 3 {
-		if _, err := s.ledger.Suspect(t.Context(), ring.Book, ring.IDs); err != nil {
+		if _, err := s.ledger.Suspect(t.Context(), ring); err != nil {
 			t.Fatal(err)
 		}
 	}
