@@ -22,7 +22,8 @@
 //     So a second one is a replay; another one conflicts, and is recorded. Only a success after a failure is booked then, as a
 //     refund:revise: channels pay by another way what they could not pay at first.
 //   - C5 A refusal that is not final, verified and of this refund alone, is an error that wraps ErrRefused: the channel has answered, so it
-//     is not left alone, and the refund stays unknown. What says nothing of the refund never wraps it.
+//     is not left alone, and the refund stays unknown. What says nothing of the refund never wraps it. One of the merchant, which all
+//     refunds would get, wraps ErrMerchantRefused.
 //
 // Two workers may call at the same time for one number. Channels refund a number once: out_refund_no at WeChat Pay, out_request_no
 // at Alipay; a repeat is answered with what became of the first. At UnionPay it is orderId with txnTime, and a repeat is refused.

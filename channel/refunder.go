@@ -3,6 +3,7 @@ package channel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/settled-dev/settled/tasks"
@@ -45,6 +46,11 @@ var ErrUnknownNumber = errors.New("channel has never seen this number")
 // channel says that it is busy or does not know the caller's signature. Beside a *tasks.FieldError it means that the channel cannot be asked
 // for this refund at all.
 var ErrRefused = errors.New("channel refuses")
+
+// ErrMerchantRefused is wrapped in the place of ErrRefused, which it is too, when the refusal is of the merchant and of no refund: it has no
+// money at the channel, no right, or its account is closed. Every refund is refused until a person mends it, and each of them can be paid
+// afterwards under its own number.
+var ErrMerchantRefused = fmt.Errorf("%w the merchant", ErrRefused)
 
 // Pursue brings a refund forward by asking its channel (C2). asked says that the channel may have been asked before, by this worker
 // or another: then it is queried first. It may be called any number of times and at the same time. An error means unknown: call it

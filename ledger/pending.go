@@ -119,17 +119,8 @@ RETURNING request_id, attempts`
 // request which ends its process is still counted. It returns the number of starts of each that is accepted and of the ring's kind: a
 // ring that names another's is no start of it.
 func (l *Ledger) Suspect(ctx context.Context, ring tasks.Ring) (map[uuid.UUID]int, error) {
-	rows, err := l.pool.Query(ctx, suspectSQL, ring.Book, ring.IDs, ring.Kind)
+	starts, err := l.count(ctx, suspectSQL, ring)
 	if err != nil {
-		return nil, fmt.Errorf("count starts: %w", err)
-	}
-	starts := make(map[uuid.UUID]int, len(ring.IDs))
-	var id uuid.UUID
-	var count int
-	if _, err := pgx.ForEachRow(rows, []any{&id, &count}, func() error {
-		starts[id] = count
-		return nil
-	}); err != nil {
 		return nil, fmt.Errorf("count starts: %w", err)
 	}
 	return starts, nil
@@ -148,6 +139,38 @@ func (l *Ledger) Acquit(ctx context.Context, ring tasks.Ring) error {
 		return fmt.Errorf("take starts back: %w", err)
 	}
 	return nil
+}
+
+const countRefusalsSQL = `
+UPDATE pending
+SET refusals = refusals + 1
+WHERE book = $1 AND request_id = ANY($2) AND kind = $3 AND state = 'accepted'
+RETURNING request_id, refusals`
+
+// CountRefusals counts a refusal by their channel for refunds of the ring's kind, and returns how often each has been refused since it was
+// accepted or requeued. What is not accepted any more is left out.
+func (l *Ledger) CountRefusals(ctx context.Context, ring tasks.Ring) (map[uuid.UUID]int, error) {
+	refusals, err := l.count(ctx, countRefusalsSQL, ring)
+	if err != nil {
+		return nil, fmt.Errorf("count refusals: %w", err)
+	}
+	return refusals, nil
+}
+
+// count runs a statement that counts something of a ring's requests and returns the count of each.
+func (l *Ledger) count(ctx context.Context, sql string, ring tasks.Ring) (map[uuid.UUID]int, error) {
+	rows, err := l.pool.Query(ctx, sql, ring.Book, ring.IDs, ring.Kind)
+	if err != nil {
+		return nil, err
+	}
+	counts := make(map[uuid.UUID]int, len(ring.IDs))
+	var id uuid.UUID
+	var count int
+	_, err = pgx.ForEachRow(rows, []any{&id, &count}, func() error {
+		counts[id] = count
+		return nil
+	})
+	return counts, err
 }
 
 const recordFailureSQL = `
@@ -229,11 +252,12 @@ func (l *Ledger) BuryUnwoken(ctx context.Context, wait time.Duration, limit int)
 	return tag.RowsAffected(), nil
 }
 
-// requeueSQL forgets the starts, but not that a refund's channel may have been asked: its next start must know (W5).
+// requeueSQL forgets the starts and the refusals, but not that a refund's channel may have been asked: its next start must know (W5).
 const requeueSQL = `
 WITH raised AS (
     UPDATE pending p
-    SET state = 'accepted', attempts = CASE WHEN p.kind = 'refund:send' THEN 1 ELSE 0 END, rings = 0, ring_at = clock_timestamp()
+    SET state = 'accepted', attempts = CASE WHEN p.kind = 'refund:send' THEN 1 ELSE 0 END, refusals = 0, rings = 0,
+        ring_at = clock_timestamp()
     FROM requests r
     WHERE r.kind = $1 AND r.key = $2 AND p.book = r.book AND p.request_id = r.id AND p.state = 'dead'
     RETURNING p.book, p.request_id

@@ -36,6 +36,8 @@ const (
 	// classRefused: a channel answers, and refuses a refund for a reason that a person may mend. The relay rings for it again, with longer
 	// pauses than a channel that does not answer gets, until it is dead.
 	classRefused class = "refused"
+	// classMerchantRefused: a channel refuses the merchant's refunds, whichever they are. As classRefused, but no refund dies of it.
+	classMerchantRefused class = "merchant_refused"
 	// classDraining: this process stops. Another one takes the task at once.
 	classDraining class = "draining"
 	// classLost: the process that held the task is gone, or was frozen past its lease.
@@ -64,12 +66,13 @@ var treatments = map[class]treatment{
 	// The outage's own gate holds the callers back; this spreads those that the gate let go.
 	classOutage: {delay: 10 * time.Second, cap: 10 * time.Second, level: slog.LevelWarn},
 	// A channel takes from seconds to days.
-	classUnanswered: {counts: true, delay: 4 * time.Second, cap: 10 * time.Minute, level: slog.LevelInfo},
-	classRefused:    {ends: true, level: slog.LevelWarn},
-	classDraining:   {delay: time.Second, cap: time.Second, level: slog.LevelInfo},
-	classLost:       {counts: true, delay: time.Second, cap: time.Minute, level: slog.LevelWarn},
-	classBug:        {counts: true, delay: 10 * time.Second, cap: 5 * time.Minute, level: slog.LevelError},
-	classFault:      {delay: time.Minute, cap: time.Minute, level: slog.LevelError},
+	classUnanswered:      {counts: true, delay: 4 * time.Second, cap: 10 * time.Minute, level: slog.LevelInfo},
+	classRefused:         {ends: true, level: slog.LevelWarn},
+	classMerchantRefused: {ends: true, level: slog.LevelWarn},
+	classDraining:        {delay: time.Second, cap: time.Second, level: slog.LevelInfo},
+	classLost:            {counts: true, delay: time.Second, cap: time.Minute, level: slog.LevelWarn},
+	classBug:             {counts: true, delay: 10 * time.Second, cap: 5 * time.Minute, level: slog.LevelError},
+	classFault:           {delay: time.Minute, cap: time.Minute, level: slog.LevelError},
 }
 
 // Errors of the handler itself.
@@ -116,6 +119,8 @@ func classOf(err error) class {
 		return classDraining
 	case errors.Is(err, asynq.ErrLeaseExpired):
 		return classLost
+	case errors.Is(err, channel.ErrMerchantRefused):
+		return classMerchantRefused
 	case errors.Is(err, channel.ErrRefused):
 		return classRefused
 	case errors.Is(err, errUnanswered):

@@ -42,10 +42,11 @@ var classified = map[string]struct {
 	"ledger.ErrBrokenInvariant":   {ledger.ErrBrokenInvariant, classFault},
 	"ledger.ErrBooksDoNotBalance": {ledger.ErrBooksDoNotBalance, classFault},
 
-	"channel.ErrUnknownNumber": {channel.ErrUnknownNumber, classFault},
-	"channel.ErrNoReply":       {fmt.Errorf("%w: %w", errUnanswered, channel.ErrNoReply), classUnanswered},
-	"channel.ErrRefused":       {channel.ErrRefused, classRefused},
-	"channel.ErrNumberTaken":   {fmt.Errorf("%w: %w", channel.ErrRefused, channel.ErrNumberTaken), classRefused},
+	"channel.ErrUnknownNumber":   {channel.ErrUnknownNumber, classFault},
+	"channel.ErrNoReply":         {fmt.Errorf("%w: %w", errUnanswered, channel.ErrNoReply), classUnanswered},
+	"channel.ErrRefused":         {channel.ErrRefused, classRefused},
+	"channel.ErrMerchantRefused": {channel.ErrMerchantRefused, classMerchantRefused},
+	"channel.ErrNumberTaken":     {fmt.Errorf("%w: %w", channel.ErrRefused, channel.ErrNumberTaken), classRefused},
 
 	// Notices are read at the front door, and payments asked about beside the queue; a task never ends with these.
 	"channel.ErrUnpaid":     {channel.ErrUnpaid, classFault},
@@ -200,8 +201,8 @@ func isNamed(expr ast.Expr, name string) bool {
 
 func TestEveryClassIsTreated(t *testing.T) {
 	t.Parallel()
-	for _, c := range []class{classDone, classStray, classNewer, classBusy, classOutage, classUnanswered, classRefused, classDraining,
-		classLost, classBug, classFault} {
+	for _, c := range []class{classDone, classStray, classNewer, classBusy, classOutage, classUnanswered, classRefused, classMerchantRefused,
+		classDraining, classLost, classBug, classFault} {
 		treated, ok := treatments[c]
 		if !ok {
 			t.Errorf("class %s has no treatment", c)

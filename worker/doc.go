@@ -5,7 +5,7 @@
 //
 //	pending ─► active ─┬─► done     every request of the ring has an outcome, is parked, or is dead (in PostgreSQL)
 //	   ▲               ├─► stray    it names no request of ours: recorded in PostgreSQL, ended
-//	   │               ├─► refused  channels refuse refunds of it, and the rest has ended or is rung for apart: the relay comes again
+//	   │               ├─► refused  channels refuse refunds of it; the rest has ended or is rung for apart: the relay comes again
 //	   │               └─► later ─► retry ─┐
 //	   └───────────────────────────────────┘   an error says nothing of a request; nothing is refused because of one
 //
@@ -24,10 +24,11 @@
 //   - W6 After Shutdown returned nil, nothing is written.
 //   - W7 A Redis that lost everything is noticed within the relay's interval, a second, or within the relay's longest pause, ten seconds,
 //     when it did not answer before; and every accepted request is rung again.
-//   - W8 A refund that its channel refuses in verified answers is dead after a bounded number of starts, with the channel's words as the
-//     cause. No other answer, and no missing one, brings it nearer to that, only a start that its process did not outlive; its money
-//     stays in the refunding account.
-//   - W9 A channel is left alone only for what says nothing of a refund, never for a verified refusal. A request's last error is its own.
+//   - W8 A refund that its channel refuses in verified answers is dead after a bounded number of refusals, with the channel's words as the
+//     cause. No other answer, no missing one and no lost process brings it nearer to that; its money stays in the refunding account.
+//     A refusal of the merchant, which every refund gets, makes none of them dead, however long it lasts.
+//   - W9 A channel is left alone only for what says nothing of a refund: no answer, or a refusal of the merchant; never for a verified
+//     refusal of the refund. A request's last error is its own.
 //
 // # Parts
 //
@@ -45,10 +46,13 @@
 //
 // # Refusals
 //
-// A signed refusal that is not final (channel.ErrRefused: no balance, a frozen payment) may pass, or a person may make it pass. Such a
-// refund is asked about and sent again with the relay's pauses, 30 seconds and then twice as long up to ten minutes: 20 starts in two and
-// a half hours. Its starts are counted where those of suspects are; one that ended in anything but a refusal is taken back, though never
-// the first, because the second must know of it (W5). Requeued, it has as many starts again.
+// A signed refusal that is not final (channel.ErrRefused: a frozen payment, one in dispute) may pass, or a person may make it pass. Such a
+// refund is asked about and sent again with the relay's pauses, 30 seconds and then twice as long up to ten minutes: 20 refusals in two and
+// a half hours. Requeued, it has as many again. One of the merchant (channel.ErrMerchantRefused: no balance, no right) does not count: the
+// refunds come again by the same pauses until it is mended, and an alert says so meanwhile.
+//
+// A refund's starts are counted where those of suspects are, because the second must know that its channel may have been asked (W5); one
+// that ended in anything but a refusal is taken back, though never the first.
 //
 // # Failures
 //

@@ -17,6 +17,7 @@ type metrics struct {
 	channelCalls     *prometheus.HistogramVec
 	channelConflicts *prometheus.CounterVec
 	channelRevisions *prometheus.CounterVec
+	merchantRefusals *prometheus.CounterVec
 	redisErrors      *prometheus.CounterVec
 	redisUp          prometheus.Gauge
 	doneCombined     prometheus.Histogram
@@ -34,7 +35,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 	m.presetLabels()
 	if registerer != nil {
 		registerer.MustRegister(m.tasks, m.seconds, m.inFlight, m.suspects, m.unrecorded, m.channelCalls, m.channelConflicts, m.channelRevisions,
-			m.redisErrors, m.redisUp, m.doneCombined, m.rungAgain, m.relayErrors, m.redisWipes, m.unwoken)
+			m.merchantRefusals, m.redisErrors, m.redisUp, m.doneCombined, m.rungAgain, m.relayErrors, m.redisWipes, m.unwoken)
 	}
 	return m
 }
@@ -58,6 +59,8 @@ func (m *metrics) newTaskMetrics() {
 		Help: "Final answers of channels that differ from the one that was stored, other than a success after a failure."}, []string{"channel"})
 	m.channelRevisions = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "settled_worker_channel_revisions_total",
 		Help: "Refunds that channels have paid after they had failed, as they said when they were asked."}, []string{"channel"})
+	m.merchantRefusals = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "settled_worker_merchant_refusals_total",
+		Help: "Refunds that channels refused for the merchant's sake, as they would any other: no balance, no right."}, []string{"channel"})
 }
 
 func (m *metrics) newRedisMetrics() {
@@ -96,5 +99,6 @@ func (m *metrics) presetLabels() {
 		m.channelConflicts.WithLabelValues(string(source))
 		m.channelRevisions.WithLabelValues(string(source))
 		m.channelCalls.WithLabelValues(string(source), string(channel.RefundSucceeded))
+		m.merchantRefusals.WithLabelValues(string(source))
 	}
 }

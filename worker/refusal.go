@@ -13,10 +13,11 @@ import (
 	"github.com/settled-dev/settled/tasks"
 )
 
-// refusedStartsMax is after how many starts a refund that its channel refuses is dead. By the relay's pauses they take two and a half
-// hours: what passes by itself (a minute between two refunds of a payment, a lock) has passed, and whoever must mend the rest is told on
-// the same day. A merchant's money waits in the channel's refunding account meanwhile.
-const refusedStartsMax = 20
+// refusalsMax is after how many refusals by its channel a refund is dead. By the relay's pauses they take two and a half hours: what
+// passes by itself (a minute between two refunds of a payment, a lock) has passed, and whoever must mend the rest is told on the same
+// day. A merchant's money waits in the channel's refunding account meanwhile. A refusal of the merchant is none of the refund: those come
+// again until somebody has mended it.
+const refusalsMax = 20
 
 // errNotAsked stands beside errUnanswered for a refund whose channel was not called: it is no news of the refund.
 var errNotAsked = errors.New("channel was not asked")
@@ -46,13 +47,19 @@ func severity(problem error) int {
 	switch {
 	case problem == nil:
 		return 0
-	case classOf(problem) == classRefused:
+	case isRefusal(problem):
 		return 1
 	case classOf(problem) == classUnanswered:
 		return 2
 	default:
 		return 3
 	}
+}
+
+// isRefusal says whether a channel refuses a refund, or all of the merchant's.
+func isRefusal(problem error) bool {
+	found := classOf(problem)
+	return found == classRefused || found == classMerchantRefused
 }
 
 // takeBack takes back the starts that ended in anything but a refusal: an outage, however long, is no evidence against a refund, and one
@@ -76,13 +83,30 @@ func (s *sender) takeBack(ctx context.Context, ring tasks.Ring, starts map[uuid.
 	}
 }
 
-// bury makes the refunds dead that their channels have refused in too many starts, and answers for them.
-func (s *sender) bury(ctx context.Context, ring tasks.Ring, starts map[uuid.UUID]int, problems []error, answers []ledger.Answer) {
+// bury counts the refusals of a delivery, makes the refunds dead that their channels have refused too often, and answers for them. In a
+// ring with worse trouble refusals do not count, as in takeBack. One that cannot be counted costs a refund a repeat.
+func (s *sender) bury(ctx context.Context, ring tasks.Ring, problems []error, answers []ledger.Answer) {
+	refused := tasks.Ring{Kind: ring.Kind, Book: ring.Book}
 	for i, id := range ring.IDs {
-		if classOf(problems[i]) != classRefused || starts[id] < refusedStartsMax {
+		if classOf(problems[i]) == classRefused {
+			refused.IDs = append(refused.IDs, id)
+		}
+	}
+	if len(refused.IDs) == 0 || severity(refundsErrorOf(problems)) > severity(errUnanswered) {
+		return
+	}
+	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	refusals, err := s.ledger.CountRefusals(recording, refused)
+	cancel()
+	if err != nil {
+		s.metrics.unrecorded.Inc()
+		return
+	}
+	for i, id := range ring.IDs {
+		if refusals[id] < refusalsMax {
 			continue
 		}
-		cause := fmt.Sprintf("not paid after %d starts: %v", starts[id], problems[i])
+		cause := fmt.Sprintf("not paid after %d refusals: %v", refusals[id], problems[i])
 		err := s.gate.through(ctx, func() error { return s.ledger.Bury(ctx, ring.Book, id, cause) })
 		if err != nil {
 			problems[i] = err
@@ -107,7 +131,7 @@ func (h *handler) sendRefunds(ctx context.Context, ring tasks.Ring) ([]ledger.An
 	for i, id := range ring.IDs {
 		problem := refunds.each[i]
 		switch {
-		case problem != nil && classOf(problem) == classRefused:
+		case problem != nil && isRefusal(problem):
 			refused = problem
 		case problem != nil, errorOfFate(answers[i].Fate) != nil:
 			others = append(others, tasks.Bell{Kind: ring.Kind, Book: ring.Book, ID: id})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/internal/clock"
@@ -69,7 +70,7 @@ func TestRefusedRefundsDoNotHoldUpTheirChannelsOthers(t *testing.T) {
 	}
 }
 
-func TestRefusedRefundIsDeadAfterItsStartsWithTheChannelsWords(t *testing.T) {
+func TestRefusedRefundIsDeadAfterItsRefusalsWithTheChannelsWords(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, withRings(500))
 	scripted := &scriptedChannel{query: neverSeen, refund: func(context.Context, string) (channel.RefundAnswer, error) {
@@ -77,13 +78,13 @@ func TestRefusedRefundIsDeadAfterItsStartsWithTheChannelsWords(t *testing.T) {
 	}}
 	w := s.newWorker(t, withChannel(scripted))
 	ring := ringOf(s.accept(t, refundOrders(1)...))
-	for start := 1; start < refusedStartsMax; start++ {
+	for start := 1; start < refusalsMax; start++ {
 		if got := deliver(t, w, ring); got != classRefused {
 			t.Fatalf("start %d is %s", start, got)
 		}
 	}
 	if got := s.count(t, "SELECT count(*) FROM pending WHERE state = 'accepted'"); got != 1 {
-		t.Errorf("after %d refusals %d refunds are tried on, want 1", refusedStartsMax-1, got)
+		t.Errorf("after %d refusals %d refunds are tried on, want 1", refusalsMax-1, got)
 	}
 	for range 2 { // the second delivery finds it dead
 		if got := deliver(t, w, ring); got != classDone {
@@ -95,13 +96,13 @@ func TestRefusedRefundIsDeadAfterItsStartsWithTheChannelsWords(t *testing.T) {
 		!strings.Contains(letters[0].LastError, "NOT_ENOUGH \"余额不足\"") {
 		t.Errorf("dead letters are %+v, %v; want the channel's own words", letters, err)
 	}
-	if got := len(scripted.calls); got != 2*refusedStartsMax-1 {
+	if got := len(scripted.calls); got != 2*refusalsMax-1 {
 		t.Errorf("the channel heard %v, want a query before each repeat and nothing of a dead refund", scripted.calls)
 	}
 	if err := s.ledger.Requeue(t.Context(), tasks.RefundSend, letters[0].Key, "ada"); err != nil {
 		t.Fatal(err)
 	}
-	for start := 2; start < refusedStartsMax; start++ { // the first one is that the channel may have been asked
+	for start := 1; start < refusalsMax; start++ {
 		if got := deliver(t, w, ring); got != classRefused {
 			t.Fatalf("start %d after it was requeued is %s, want refused", start, got)
 		}
@@ -126,7 +127,7 @@ func TestOutageOfAChannelOfAnyLengthMakesNoRefundDead(t *testing.T) {
 		c.Clock = now
 	})
 	ring := ringOf(s.accept(t, refundOrders(3)...))
-	for round := range 3 * refusedStartsMax {
+	for round := range 3 * refusalsMax {
 		if got := deliver(t, w, ring); got != classUnanswered {
 			t.Fatalf("round %d of the outage is %s", round, got)
 		}
@@ -193,4 +194,73 @@ func TestLastErrorOfARefundIsItsOwn(t *testing.T) {
 		t.Errorf("a ring of channels that are left alone is %s", got)
 	}
 	check("while the channels are left alone")
+}
+
+// merchantRefusal is what a port returns for a signed refusal that every refund gets.
+func merchantRefusal(words string) error {
+	return fmt.Errorf("refund: %w: %w", channel.ErrMerchantRefused, errors.New(words))
+}
+
+func TestRefusalOfTheMerchantMakesNoRefundDeadHoweverLongItLasts(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withRings(500))
+	answer, problem := channel.RefundAnswer{}, merchantRefusal("answered 403 NOT_ENOUGH")
+	scripted := &scriptedChannel{query: neverSeen, refund: func(context.Context, string) (channel.RefundAnswer, error) { return answer, problem }}
+	now := clock.NewManual(noon)
+	w := s.newWorker(t, func(c *Config) {
+		withChannel(scripted)(c)
+		c.Clock = now
+	})
+	const refunds = channelFailuresMax
+	ring := ringOf(s.accept(t, refundOrders(refunds)...))
+	for round := range 2 * refusalsMax {
+		if got := deliver(t, w, ring); got != classMerchantRefused {
+			t.Fatalf("round %d is %s, want it ended: the relay comes again", round, got)
+		}
+		if got := deliver(t, w, ring); got != classUnanswered {
+			t.Fatalf("round %d is followed by %s, want the channel left alone", round, got)
+		}
+		now.Advance(channelRestMax)
+	}
+	if got := s.count(t, "SELECT count(*) FROM pending WHERE state = 'accepted' AND refusals = 0 AND attempts = 1"); got != refunds {
+		t.Errorf("%d of %d refunds are tried on as if nobody had refused them", got, refunds)
+	}
+	if got := s.lastError(t, ring.IDs[0]); !strings.Contains(got, "refuses the merchant: answered 403 NOT_ENOUGH") {
+		t.Errorf("the last error is %q, want the channel's words", got)
+	}
+	if got := testutil.ToFloat64(w.metrics.merchantRefusals.WithLabelValues("wechat")); got < 2*refusalsMax {
+		t.Errorf("%v refusals of the merchant are counted, want at least one a round", got)
+	}
+	answer, problem = channel.RefundAnswer{State: channel.RefundSucceeded}, nil
+	if got := deliver(t, w, ring); got != classDone || s.outcomesOf(t, tasks.RefundSend) != refunds {
+		t.Errorf("after it was mended the ring is %s, and %d refunds are paid", got, s.outcomesOf(t, tasks.RefundSend))
+	}
+}
+
+func TestOnlyRefusalsMakeARefundDead(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withRings(500))
+	scripted := &scriptedChannel{query: neverSeen, refund: func(context.Context, string) (channel.RefundAnswer, error) {
+		return channel.RefundAnswer{}, refusal("36")
+	}}
+	w := s.newWorker(t, withChannel(scripted))
+	ring := ringOf(s.accept(t, refundOrders(1)...))
+	for range 2 * refusalsMax { // as many processes took it, and died
+		if _, err := s.ledger.Suspect(t.Context(), ring); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for start := 1; start < refusalsMax; start++ {
+		if got := deliver(t, w, ring); got != classRefused {
+			t.Fatalf("refusal %d is %s, want that the refund is tried on", start, got)
+		}
+	}
+	if got := deliver(t, w, ring); got != classDone {
+		t.Errorf("the last refusal is %s, want the refund dead", got)
+	}
+	scripted.mu.Lock()
+	defer scripted.mu.Unlock()
+	if scripted.calls[0] != "query" {
+		t.Errorf("the first call is %s: a lost process may have asked before", scripted.calls[0])
+	}
 }

@@ -87,7 +87,7 @@ func (s *sender) send(ctx context.Context, ring tasks.Ring) (answers []ledger.An
 	if err != nil {
 		return nil, refundsErrorOf(problems)
 	}
-	s.bury(ctx, ring, starts, problems, answers)
+	s.bury(ctx, ring, problems, answers)
 	return answers, refundsErrorOf(problems)
 }
 
@@ -159,7 +159,7 @@ func (s *sender) pursueAll(ctx context.Context, ring tasks.Ring, starts map[uuid
 				}
 			}()
 			problems[i] = s.pursue(ctx, ring.Book, id, starts[id] > 1)
-			if problems[i] != nil && ctx.Err() != nil && classOf(problems[i]) != classRefused {
+			if problems[i] != nil && ctx.Err() != nil && !isRefusal(problems[i]) {
 				problems[i] = fmt.Errorf("%w: %w: %w", errUnanswered, context.Cause(ctx), problems[i])
 			}
 		})
@@ -213,10 +213,12 @@ func (s *sender) pursue(ctx context.Context, book int, id uuid.UUID, asked bool)
 	return err
 }
 
-// These label calls that told nothing, and calls that were refused.
+// These label calls that told nothing, calls that were refused, and calls that were refused to the merchant.
 const (
 	stateUnknown channel.RefundState = "unknown"
 	stateRefused channel.RefundState = "refused"
+	// stateMerchantRefused would be the answer to any refund.
+	stateMerchantRefused channel.RefundState = "merchant_refused"
 )
 
 func (s *sender) call(delivery context.Context, refunder channel.Refunder, order tasks.RefundOrder, asked bool) (channel.RefundAnswer, error) {
@@ -236,6 +238,10 @@ func (s *sender) call(delivery context.Context, refunder channel.Refunder, order
 		state = stateRefused
 	case err == nil:
 		s.rests[order.Channel].succeeded()
+	case errors.Is(err, channel.ErrMerchantRefused): // it would refuse the others too, and counts requests that it refuses
+		s.rests[order.Channel].failed()
+		s.metrics.merchantRefusals.WithLabelValues(string(order.Channel)).Inc()
+		state = stateMerchantRefused
 	case errors.Is(err, channel.ErrRefused): // the channel answers
 		s.rests[order.Channel].succeeded()
 		state = stateRefused

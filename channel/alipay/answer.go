@@ -64,10 +64,23 @@ func (a *answer) refusal() *AnswerError {
 // problem is a refusal as an error of Refund, Query and QueryPayment: channel.ErrRefused is beside it when Alipay has signed it and its code
 // speaks of what was asked (C5 of package channel).
 func (a *answer) problem(refusal *AnswerError) error {
-	if a.verified == nil && refusal.speaksOfRefund() {
+	switch {
+	case a.verified != nil || !refusal.speaksOfRefund():
+		return refusal
+	case refusal.speaksOfMerchant():
+		return fmt.Errorf("%w: %w", channel.ErrMerchantRefused, refusal)
+	default:
 		return fmt.Errorf("%w: %w", channel.ErrRefused, refusal)
 	}
-	return refusal
+}
+
+// speaksOfMerchant is true of a merchant that has no money for refunds, or no contract that allows them.
+func (e *AnswerError) speaksOfMerchant() bool {
+	switch e.SubCode {
+	case "ACQ.SELLER_BALANCE_NOT_ENOUGH", "ACQ.ACCESS_FORBIDDEN":
+		return true
+	}
+	return false
 }
 
 // speaksOfRefund says whether the method refused (40004) or could not read what the refund itself gave it. The other codes are of the

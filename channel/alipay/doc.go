@@ -44,7 +44,8 @@
 // ACQ.REASON_TRADE_BEEN_FREEZEN a call to Alipay, ACQ.SYSTEM_ERROR the same again), or they may be heard because this very refund is
 // being made (ACQ.REFUND_AMT_NOT_EQUAL_TOTAL, ACQ.TRADE_HAS_CLOSE, ACQ.TRADE_STATUS_ERROR), or they are a fault of the request
 // (ACQ.DISCORDANT_REPEAT_REQUEST, ACQ.INVALID_PARAMETER). All of them are an AnswerError, which a person can read. Signed, and of the code
-// 40004 but for a SYSTEM_ERROR, it is beside channel.ErrRefused.
+// 40004 but for a SYSTEM_ERROR, it is beside channel.ErrRefused; ACQ.SELLER_BALANCE_NOT_ENOUGH and ACQ.ACCESS_FORBIDDEN speak of the
+// merchant and are beside channel.ErrMerchantRefused.
 //
 // A query without refund_status means that the refund did not arrive or was not made, and Alipay asks for it to be sent again under
 // its number and with its amount, which it pays once. That is what channel.ErrUnknownNumber leads to. A query in the first ten

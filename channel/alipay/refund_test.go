@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -388,6 +389,7 @@ func TestOnlySignedRefusalsOfTheRefundAreRefusals(t *testing.T) {
 		want          bool
 	}{
 		"no money":               {p.newer, "40004", "ACQ.SELLER_BALANCE_NOT_ENOUGH", 200, true},
+		"no contract":            {p.newer, "40004", "ACQ.ACCESS_FORBIDDEN", 200, true},
 		"without a sub-code":     {p.newer, "40004", "", 200, true},
 		"a parameter":            {p.newer, "40002", "isv.invalid-parameter", 200, true},
 		"no money, a stranger's": {p.stranger, "40004", "ACQ.SELLER_BALANCE_NOT_ENOUGH", 200, false},
@@ -402,6 +404,10 @@ func TestOnlySignedRefusalsOfTheRefundAreRefusals(t *testing.T) {
 			_, err := call()
 			if errors.Is(err, channel.ErrRefused) != c.want || err == nil || c.want && !strings.Contains(err.Error(), c.code+" "+c.subCode) {
 				t.Errorf("%s, %s: %v; want refused %t", name, what, err, c.want)
+			}
+			merchants := c.want && slices.Contains([]string{"ACQ.SELLER_BALANCE_NOT_ENOUGH", "ACQ.ACCESS_FORBIDDEN"}, c.subCode)
+			if errors.Is(err, channel.ErrMerchantRefused) != merchants {
+				t.Errorf("%s, %s: %v; want a refusal of the merchant %t", name, what, err, merchants)
 			}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"unicode"
 
 	"github.com/settled-dev/settled/channel"
@@ -69,6 +70,9 @@ func (e envelope) problem() error {
 	}
 	if !e.refuses(refusal.Code) {
 		return refusal
+	}
+	if refusal.Code == "NOT_ENOUGH" || strings.HasPrefix(refusal.Code, "MCH_") { // of the merchant's money and account
+		return fmt.Errorf("%w: %w", channel.ErrMerchantRefused, refusal)
 	}
 	return fmt.Errorf("%w: %w", channel.ErrRefused, refusal)
 }

@@ -56,7 +56,8 @@
 // The bank looks back 15 days for a refund; then it denies those that there were. So its denial is believed for 14 days from the
 // refund's order, and is unknown afterwards: a person looks into the bank's daily bill. SYSTERM_ERROR, spelled so, and
 // SYSTERM_MAINTAINING say that the bank does not know either. NOT_ENOUGH and the MCH_ codes want money and the same number. All of
-// them are an AnswerError, and all with returnCode SUCCESS, respCode FAIL but the two SYSTERM_ are beside channel.ErrRefused.
+// them are an AnswerError, and all with returnCode SUCCESS, respCode FAIL but the two SYSTERM_ are beside channel.ErrRefused; NOT_ENOUGH
+// and the MCH_ codes speak of the merchant and are beside channel.ErrMerchantRefused.
 //
 // # Payments
 //

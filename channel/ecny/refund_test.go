@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -334,6 +335,7 @@ func TestOnlySignedRefusalsOfTheRefundAreRefusals(t *testing.T) {
 		want    bool
 	}{
 		"not enough":            {&gateway{fields: refusing(t, "NOT_ENOUGH", nil), by: b.current}, true},
+		"a closed account":      {&gateway{fields: refusing(t, "MCH_STATUS_ERROR", nil), by: b.current}, true},
 		"no such payment":       {&gateway{fields: refusing(t, "OCMBORDERID_NOT_EXIST", nil), by: b.current}, true},
 		"not enough, unsigned":  {&gateway{fields: refusing(t, "NOT_ENOUGH", nil)}, false},
 		"not enough, of 500":    {&gateway{fields: refusing(t, "NOT_ENOUGH", nil), by: b.current, status: 500}, false},
@@ -349,6 +351,10 @@ func TestOnlySignedRefusalsOfTheRefundAreRefusals(t *testing.T) {
 		for call, err := range map[string]error{"refund": refundErr, "query": queryErr} {
 			if errors.Is(err, channel.ErrRefused) != c.want || err == nil || c.want && !strings.Contains(err.Error(), c.gateway.fields["errCode"]) {
 				t.Errorf("%s, %s: %v; want refused %t", name, call, err, c.want)
+			}
+			merchants := c.want && slices.Contains([]string{"NOT_ENOUGH", "MCH_STATUS_ERROR"}, c.gateway.fields["errCode"])
+			if errors.Is(err, channel.ErrMerchantRefused) != merchants {
+				t.Errorf("%s, %s: %v; want a refusal of the merchant %t", name, call, err, merchants)
 			}
 		}
 	}

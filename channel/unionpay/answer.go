@@ -51,7 +51,7 @@ func refusal(f fields, codeName, messageName string) *AnswerError {
 
 // problem is the refusal of a verified answer as an error of Refund, Query and QueryPayment. channel.ErrRefused is beside it (C5 of package channel) but
 // for respCodes that speak of no refund: 02 and 06, UnionPay is closed or busy; 11, it does not know our signature; 37, it was asked too
-// often.
+// often. 31, 32 and 43 speak of the merchant.
 func problem(f fields, codeName, messageName string) error {
 	refused := refusal(f, codeName, messageName)
 	switch refused.Code {
@@ -60,6 +60,10 @@ func problem(f fields, codeName, messageName string) error {
 	case "02", "06", "11", "37":
 		if codeName == "respCode" {
 			return refused
+		}
+	case "31", "32", "43": // its state, its rights; of a refund's end they are failures
+		if codeName == "respCode" {
+			return fmt.Errorf("%w: %w", channel.ErrMerchantRefused, refused)
 		}
 	}
 	return fmt.Errorf("%w: %w", channel.ErrRefused, refused)

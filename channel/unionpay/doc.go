@@ -57,7 +57,8 @@
 //
 // UnionPay itself takes any other origRespCode for a failure. Here only those count that name a reason which cannot pass; 01, 60 and some
 // more are errors with the code, which a person can read, since to pay a refund twice is worse than to wait. They are beside
-// channel.ErrRefused, as all refusals are but the respCodes 02, 06, 11 and 37, which speak of no refund. Of failures neither a notice nor
+// channel.ErrRefused, as all refusals are but the respCodes 02, 06, 11 and 37, which speak of no refund. The respCodes 31, 32 and 43 speak
+// of the merchant: channel.ErrMerchantRefused. Of failures neither a notice nor
 // an answer tells the time.
 //
 // 34 can also mean that the query overtook the refund. The refund that then follows has the same three values, of which UnionPay makes one

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -324,6 +325,9 @@ func TestOnlySignedRefusalsOfTheRefundAreRefusals(t *testing.T) {
 	}{
 		"the number again":   {gateway{body: coded("12")}, "12", true},
 		"refunded before":    {gateway{body: coded("45")}, "45", true},
+		"merchant's state":   {gateway{body: coded("31")}, "31", true},
+		"no right":           {gateway{body: coded("32")}, "32", true},
+		"no right to it":     {gateway{body: coded("43")}, "43", true},
 		"a general error":    {gateway{body: coded("99")}, "99", true},
 		"refused, unsigned":  {gateway{body: pairs(accepted("36"))}, "36", false},
 		"refused, of 500":    {gateway{body: coded("36"), status: 500}, "36", false},
@@ -338,6 +342,9 @@ func TestOnlySignedRefusalsOfTheRefundAreRefusals(t *testing.T) {
 		for call, err := range map[string]error{"refund": refundErr, "query": queryErr} {
 			if errors.Is(err, channel.ErrRefused) != c.want || err == nil || c.want && !strings.Contains(err.Error(), "200 "+c.code) {
 				t.Errorf("%s, %s: %v; want refused %t", name, call, err, c.want)
+			}
+			if merchants := slices.Contains([]string{"31", "32", "43"}, c.code); errors.Is(err, channel.ErrMerchantRefused) != merchants {
+				t.Errorf("%s, %s: %v; want a refusal of the merchant %t", name, call, err, merchants)
 			}
 		}
 	}

@@ -77,10 +77,23 @@ func (a *answer) refusal() *AnswerError {
 // problem is a refusal as an error of Refund, Query and QueryPayment: channel.ErrRefused is beside it when WeChat Pay has signed it and its
 // code speaks of what was asked (C5 of package channel).
 func (a *answer) problem(refusal *AnswerError) error {
-	if a.verified == nil && refusal.speaksOfRefund() {
+	switch {
+	case a.verified != nil || !refusal.speaksOfRefund():
+		return refusal
+	case refusal.speaksOfMerchant():
+		return fmt.Errorf("%w: %w", channel.ErrMerchantRefused, refusal)
+	default:
 		return fmt.Errorf("%w: %w", channel.ErrRefused, refusal)
 	}
-	return refusal
+}
+
+// speaksOfMerchant is true of a merchant that has no money for refunds, no right to make them, or is not known.
+func (e *AnswerError) speaksOfMerchant() bool {
+	switch e.Code {
+	case "NOT_ENOUGH", "NO_AUTH", "MCH_NOT_EXISTS":
+		return true
+	}
+	return false
 }
 
 // speaksOfRefund is false for what says that WeChat Pay is busy (429 FREQUENCY_LIMITED, 500 SYSTEM_ERROR) or does not know our signature

@@ -34,7 +34,8 @@
 // USER_ACCOUNT_ABNORMAL is the one refusal that is documented as the end of a refund and that no later try under the same number can
 // change. NOT_ENOUGH wants a top-up and the same number; INVALID_REQUEST, NO_AUTH and PARAM_ERROR cover causes that pass and causes that
 // stay; RESOURCE_NOT_EXISTS of a payment has been seen to pass. All of them are an AnswerError, which a person can read. Signed, and of a
-// status of 4xx but 401 and 429, it is beside channel.ErrRefused.
+// status of 4xx but 401 and 429, it is beside channel.ErrRefused; NOT_ENOUGH, NO_AUTH and MCH_NOT_EXISTS speak of the merchant and are
+// beside channel.ErrMerchantRefused.
 //
 // # Payments
 //

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -279,6 +280,8 @@ func TestOnlySignedRefusalsOfTheRefundAreRefusals(t *testing.T) {
 		want         bool
 	}{
 		"not enough":              {403, "NOT_ENOUGH", publicID, true},
+		"no right":                {403, "NO_AUTH", publicID, true},
+		"an unknown merchant":     {404, "MCH_NOT_EXISTS", publicID, true},
 		"a rule of business":      {400, "INVALID_REQUEST", publicID, true},
 		"a parameter":             {400, "PARAM_ERROR", publicID, true},
 		"not enough, unsigned":    {403, "NOT_ENOUGH", "", false},
@@ -296,6 +299,10 @@ func TestOnlySignedRefusalsOfTheRefundAreRefusals(t *testing.T) {
 		for call, err := range map[string]error{"refund": refundErr, "query": queryErr} {
 			if errors.Is(err, channel.ErrRefused) != c.want || err == nil || c.want && !strings.Contains(err.Error(), c.code) {
 				t.Errorf("%s, %s: %v; want refused %t", name, call, err, c.want)
+			}
+			merchants := c.want && slices.Contains([]string{"NOT_ENOUGH", "NO_AUTH", "MCH_NOT_EXISTS"}, c.code)
+			if errors.Is(err, channel.ErrMerchantRefused) != merchants {
+				t.Errorf("%s, %s: %v; want a refusal of the merchant %t", name, call, err, merchants)
 			}
 		}
 	}
