@@ -223,6 +223,23 @@ func TestDeadRequestIsListedAndRequeuedOnce(t *testing.T) {
 	}
 }
 
+func TestDeadRequestsOfOneCauseAreRequeuedTogether(t *testing.T) {
+	t.Parallel()
+	books, c := open(t)
+	receipts := books.Accept(t, ledgertest.Recharge("rc1", "u1", "1.00"), ledgertest.Recharge("rc2", "u1", "2.00"), ledgertest.Recharge("rc3", "u1", "4.00"))
+	for i, cause := range []string{"out of money", "out of luck", "out of money"} {
+		if err := books.Ledger.Bury(t.Context(), receipts[i].Book, receipts[i].ID, cause); err != nil {
+			t.Fatal(err)
+		}
+	}
+	chosen := []string{"requeue", "--dead", "--kind", "recharge:confirm", "--channel", "wechat", "--reason", "money"}
+	c.run(t, append(chosen, "--dry-run")...).expect(t, exitOK, "2 dead recharge:confirm would run again")
+	c.run(t, chosen...).expect(t, exitOK, "2 dead recharge:confirm run again")
+	c.run(t, chosen...).expect(t, exitOK, "0 dead recharge:confirm run again")
+	c.run(t, "show", "recharge:confirm", "rc3").expect(t, exitOK, "requeued  ada")
+	c.run(t, "dead").expect(t, exitOK, "rc2", "out of luck")
+}
+
 func TestPolicyIsPrintedEditedAndSet(t *testing.T) {
 	t.Parallel()
 	_, c := open(t)

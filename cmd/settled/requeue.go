@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
@@ -14,8 +15,14 @@ type requeueCommand struct {
 	redisFlags
 	operatorFlags
 
-	Kind string `arg:"" help:"The request's kind, such as refund:apply."`
-	Key  string `arg:"" help:"The producer's own id."`
+	Kind string `arg:"" optional:"" help:"The request's kind, such as refund:apply."`
+	Key  string `arg:"" optional:"" help:"The producer's own id."`
+
+	Dead    bool   `help:"All that are dead and of --kind, instead of one."`
+	OfKind  string `name:"kind" placeholder:"KIND" help:"With --dead: of this kind."`
+	Channel string `placeholder:"NAME" help:"With --dead: that name this channel, as a refund:send does."`
+	Reason  string `placeholder:"TEXT" help:"With --dead: whose last error contains this text."`
+	DryRun  bool   `help:"With --dead: only count them."`
 }
 
 // operatorFlags say who decided something that a person must answer for.
@@ -30,14 +37,29 @@ func (requeueCommand) Help() string {
     $ settled requeue refund:apply r9 --by ada
     refund:apply r9 runs again
 
+Those that died of one cause, together; "settled dead" shows the causes:
+
+    $ settled requeue --dead --kind refund:send --channel wechat --reason INVALID_REQUEST --dry-run
+    2 dead refund:send would run again
+
 Without REDIS_URL the workers find the request by themselves, within seconds. Exit code 1: the request is not dead, or not there.`
 }
 
-// Run requeues the request.
+// Run requeues the request, or all that are meant.
 func (c *requeueCommand) Run(ctx context.Context, p *Program) error {
-	kind, err := knownKind(c.Kind)
+	kind, filter, err := c.meant()
 	if err != nil {
 		return err
+	}
+	if c.DryRun {
+		return c.read(ctx, "requeue", func(reader *ledger.Reader) error {
+			dead, err := reader.CountDead(ctx, filter)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(p.Stdout, "%d dead %s would run again\n", dead, filter.Kind)
+			return nil
+		})
 	}
 	doorbell, closeDoorbell, err := c.doorbell(p)
 	if err != nil {
@@ -54,6 +76,11 @@ func (c *requeueCommand) Run(ctx context.Context, p *Program) error {
 		return err
 	}
 	defer books.Close()
+	if c.Dead {
+		requeued, err := books.RequeueDead(ctx, filter, c.By)
+		fmt.Fprintf(p.Stdout, "%d dead %s run again\n", requeued, filter.Kind)
+		return err
+	}
 	err = books.Requeue(ctx, kind, c.Key, c.By)
 	if errors.Is(err, ledger.ErrNotDead) {
 		record, lookErr := ledger.NewReader(pool).Record(ctx, kind, c.Key)
@@ -67,6 +94,27 @@ func (c *requeueCommand) Run(ctx context.Context, p *Program) error {
 	}
 	fmt.Fprintf(p.Stdout, "%s %s runs again\n", kind, c.Key)
 	return nil
+}
+
+// meant reads which request is meant, or with --dead which ones.
+func (c *requeueCommand) meant() (kind tasks.Kind, filter ledger.DeadFilter, err error) {
+	filter = ledger.DeadFilter{Channel: tasks.Source(c.Channel), Reason: c.Reason}
+	switch {
+	case !c.Dead && (c.OfKind != "" || c.Channel != "" || c.Reason != "" || c.DryRun):
+		return "", filter, &usageError{problem: "--kind, --channel, --reason and --dry-run choose among many: they go with --dead"}
+	case !c.Dead && c.Key == "":
+		return "", filter, &usageError{problem: "which request? its kind and key, or --dead --kind"}
+	case !c.Dead:
+		kind, err = knownKind(c.Kind)
+		return kind, filter, err
+	case c.Kind != "" || c.OfKind == "":
+		return "", filter, &usageError{problem: "--dead goes with --kind, and with no request of its own"}
+	case c.Channel != "" && !slices.Contains(tasks.Channels(), filter.Channel):
+		return "", filter, &usageError{problem: fmt.Sprintf("--channel: is %q; allowed: %v", c.Channel, tasks.Channels())}
+	default:
+		filter.Kind, err = knownKind(c.OfKind)
+		return "", filter, err
+	}
 }
 
 // ringOrTell rings for requests; a ring that fails costs seconds, because the workers look for themselves.
