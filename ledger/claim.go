@@ -1,8 +1,10 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,7 +17,8 @@ import (
 
 // claimSQL takes a batch's requests out of pending. It follows the book's lock and precedes every other write: what it does not return
 // has been decided or buried by somebody else, whenever that was, and is none of the batch's business. What the batch does not decide
-// it puts back; what it decides stays away; a batch that fails has taken nothing.
+// it puts back; what it decides stays away; a batch that fails has taken nothing. It is given its ids in order and takes the rows one by
+// one in that order, as everything does that waits for several rows of pending (suspectSQL); what goes by no order waits for none.
 const claimSQL = `
 DELETE FROM pending p
 USING (SELECT $1::smallint AS book, unnest($2::uuid[]) AS id OFFSET 0) asked
@@ -65,6 +68,7 @@ func (b *batch) queueClaim(queries *pgx.Batch) {
 			ids = append(ids, id)
 		}
 	}
+	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
 	queries.Queue(claimSQL, b.book, pguuid.Array(ids)).Query(func(rows pgx.Rows) error {
 		var id uuid.UUID
 		c := claimed{held: true}

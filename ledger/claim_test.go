@@ -1,10 +1,14 @@
 package ledger_test
 
 import (
+	"bytes"
+	"errors"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/ledger/ledgertest"
@@ -77,4 +81,43 @@ func TestRequestThatIsNeitherPendingNorDecidedIsNotAnswered(t *testing.T) {
 		t.Fatal(err) // or the audit would rightly complain
 	}
 	ledgertest.Applied(t, b.Apply(t, receipts[0])...)
+}
+
+// A batch claims its requests, and a worker counts starts of the same ones, in one order, whatever order they are handed in: neither holds
+// what the other waits for.
+func TestStartsAreCountedBesideABatchWithoutADeadlock(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	b := ledgertest.Open(t, func(c *ledger.Config) { c.Registerer = registry })
+	receipts := b.Accept(t, ledgertest.Reward("w1", "u1", "1.00"), ledgertest.Reward("w2", "u1", "2.00"), ledgertest.Reward("w3", "u1", "4.00"))
+	slices.SortFunc(receipts, func(x, y tasks.Receipt) int { return bytes.Compare(x.ID[:], y.ID[:]) })
+	book, first, middle, last := receipts[0].Book, receipts[0].ID, receipts[1].ID, receipts[2].ID
+	tx, err := b.DB.Owner.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "SELECT FROM pending WHERE request_id = $1 FOR UPDATE", middle); err != nil {
+		t.Fatal(err)
+	}
+	applied, counted := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := b.Ledger.Apply(t.Context(), book, last, middle, first)
+		applied <- err
+	}()
+	blocked(t, b.DB, 1)
+	go func() {
+		_, err := b.Ledger.Suspect(t.Context(), tasks.Ring{Kind: tasks.RewardGrant, Book: book, IDs: []uuid.UUID{first, last}})
+		counted <- err
+	}()
+	blocked(t, b.DB, 2)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(<-applied, <-counted); err != nil {
+		t.Error(err)
+	}
+	if got := counterOf(t, registry, "settled_ledger_batch_repeats_total"); got != 0 {
+		t.Errorf("the batch was run again %d times", got)
+	}
+	b.Expect(t, ledger.UserReward("u1"), "7.00")
 }

@@ -33,8 +33,8 @@
 // # Concurrency
 //
 // A book has one writer at a time: a batch begins by locking the book's row and holds it to its commit. So a batch needs no other
-// row lock but those of its claims, and a decision is made over rows that nobody else changes. Two batches cannot deadlock; one and an
-// update of several pending rows can, and run again. Writes of balances, legs and lines
+// row lock but those of its claims, and a decision is made over rows that nobody else changes. Two batches cannot deadlock. What else
+// locks several pending rows takes them in the order of their ids, as a claim does, or waits for none. Writes of balances, legs and lines
 // still name what they replace, and PostgreSQL refuses the batch when a row was changed behind the lock.
 //
 // # Failures

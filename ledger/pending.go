@@ -91,11 +91,19 @@ func (l *Ledger) MakeAllDue(ctx context.Context) (int64, error) {
 	}
 }
 
+// makeDueSQL waits for no row that another transaction holds, as acquitSQL.
 const makeDueSQL = `
+WITH free AS (
+    SELECT p.book, p.request_id
+    FROM (SELECT * FROM unnest($1::smallint[], $2::uuid[]) AS u (book, request_id) OFFSET 0) unrung
+    JOIN pending p ON p.book = unrung.book AND p.request_id = unrung.request_id
+    WHERE p.state = 'accepted'
+    FOR UPDATE OF p SKIP LOCKED
+)
 UPDATE pending p
 SET ring_at = clock_timestamp()
-FROM (SELECT * FROM unnest($1::smallint[], $2::uuid[]) AS u (book, request_id) OFFSET 0) unrung
-WHERE p.book = unrung.book AND p.request_id = unrung.request_id AND p.state = 'accepted'`
+FROM free
+WHERE p.book = free.book AND p.request_id = free.request_id`
 
 // MakeDue gives claimed requests back, whose ring failed: the next round claims them again instead of half a minute later.
 func (l *Ledger) MakeDue(ctx context.Context, bells []tasks.Bell) error {
@@ -109,11 +117,20 @@ func (l *Ledger) MakeDue(ctx context.Context, bells []tasks.Bell) error {
 	return nil
 }
 
+// suspectSQL takes its rows in the order of their ids, as a batch's claim does: neither holds what the other waits for.
 const suspectSQL = `
-UPDATE pending
-SET attempts = attempts + 1
-WHERE book = $1 AND request_id = ANY($2) AND kind = $3 AND state = 'accepted'
-RETURNING request_id, attempts`
+WITH started AS (
+    SELECT book, request_id
+    FROM pending
+    WHERE book = $1 AND request_id = ANY($2) AND kind = $3 AND state = 'accepted'
+    ORDER BY request_id
+    FOR UPDATE
+)
+UPDATE pending p
+SET attempts = p.attempts + 1
+FROM started
+WHERE p.book = started.book AND p.request_id = started.request_id
+RETURNING p.request_id, p.attempts`
 
 // Suspect counts a start for requests that were delivered before without an outcome. It commits before the work begins, so that a
 // request which ends its process is still counted. It returns the number of starts of each that is accepted and of the ring's kind: a
@@ -127,13 +144,21 @@ func (l *Ledger) Suspect(ctx context.Context, ring tasks.Ring) (map[uuid.UUID]in
 }
 
 // acquitSQL never takes the first start of a refund:send back: the next one must know that its channel may have been asked (W5).
+// It waits for no row that another transaction holds: a batch that wakes what it holds would wait for it in turn.
 const acquitSQL = `
-UPDATE pending
-SET attempts = greatest(attempts - 1, CASE WHEN kind = 'refund:send' THEN 1 ELSE 0 END)
-WHERE book = $1 AND request_id = ANY($2) AND kind = $3`
+WITH lived AS (
+    SELECT book, request_id
+    FROM pending
+    WHERE book = $1 AND request_id = ANY($2) AND kind = $3
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE pending p
+SET attempts = greatest(p.attempts - 1, CASE WHEN p.kind = 'refund:send' THEN 1 ELSE 0 END)
+FROM lived
+WHERE p.book = lived.book AND p.request_id = lived.request_id`
 
 // Acquit takes a start back that Suspect counted for the ring's kind: the process has lived to see its end, so the requests are not to
-// blame.
+// blame. One that a batch decides at that moment keeps it.
 func (l *Ledger) Acquit(ctx context.Context, ring tasks.Ring) error {
 	if _, err := l.pool.Exec(ctx, acquitSQL, ring.Book, ring.IDs, ring.Kind); err != nil {
 		return fmt.Errorf("take starts back: %w", err)
@@ -141,11 +166,20 @@ func (l *Ledger) Acquit(ctx context.Context, ring tasks.Ring) error {
 	return nil
 }
 
+// countRefusalsSQL takes its rows in the order of suspectSQL.
 const countRefusalsSQL = `
-UPDATE pending
-SET refusals = refusals + 1
-WHERE book = $1 AND request_id = ANY($2) AND kind = $3 AND state = 'accepted'
-RETURNING request_id, refusals`
+WITH refused AS (
+    SELECT book, request_id
+    FROM pending
+    WHERE book = $1 AND request_id = ANY($2) AND kind = $3 AND state = 'accepted'
+    ORDER BY request_id
+    FOR UPDATE
+)
+UPDATE pending p
+SET refusals = p.refusals + 1
+FROM refused
+WHERE p.book = refused.book AND p.request_id = refused.request_id
+RETURNING p.request_id, p.refusals`
 
 // CountRefusals counts a refusal by their channel for refunds of the ring's kind, and returns how often each has been refused since it was
 // accepted or requeued. What is not accepted any more is left out.
@@ -173,17 +207,25 @@ func (l *Ledger) count(ctx context.Context, sql string, ring tasks.Ring) (map[uu
 	return counts, err
 }
 
+// recordFailureSQL waits for no row that another transaction holds, as acquitSQL: a batch is deciding that one.
 const recordFailureSQL = `
-WITH failed AS (
-    UPDATE pending
-    SET last_error = $3
+WITH free AS (
+    SELECT book, request_id
+    FROM pending
     WHERE book = $1 AND request_id = ANY($2) AND kind = $4
-    RETURNING request_id
+    FOR UPDATE SKIP LOCKED
+), failed AS (
+    UPDATE pending p
+    SET last_error = $3
+    FROM free
+    WHERE p.book = free.book AND p.request_id = free.request_id
+    RETURNING p.request_id
 )
 INSERT INTO attempts (book, request_id, event, detail)
 SELECT $1, request_id, 'failed', $3 FROM failed`
 
-// RecordFailure puts a failed delivery on the timeline of the ring's requests of its kind that are still pending. Nothing else changes.
+// RecordFailure puts a failed delivery on the timeline of the ring's requests of its kind that are still pending, and that no
+// batch decides at that moment. Nothing else changes.
 func (l *Ledger) RecordFailure(ctx context.Context, ring tasks.Ring, problem string) error {
 	if _, err := l.pool.Exec(ctx, recordFailureSQL, ring.Book, ring.IDs, storable(problem), ring.Kind); err != nil {
 		return fmt.Errorf("record a failure: %w", err)
