@@ -2,8 +2,10 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -73,12 +75,21 @@ func waitInVain(parked []*decided, elsewhere bool) {
 // nameOf is what requests that wait for this one say.
 func nameOf(request *Request) string { return string(request.Kind) + "/" + request.Key }
 
-// wakeStrandedSQL takes no lock that a batch holds: that one decides the request, or the next round finds it.
+// wakeStrandedSQL looks at the next $4 parked requests behind $1, $2, $3 and says where it has come to. It takes no lock that a batch holds:
+// that one decides the request, or the next look finds it.
 const wakeStrandedSQL = `
-WITH stranded AS (
+WITH looked AS MATERIALIZED (
+    SELECT parked_at, book, request_id, waits_for
+    FROM pending
+    WHERE state = 'parked' AND (parked_at, book, request_id) > ($1::timestamptz, $2::smallint, $3::uuid)
+    ORDER BY parked_at, book, request_id
+    LIMIT $4
+), stranded AS (
     SELECT p.book, p.request_id
-    FROM pending p
-    JOIN requests r ON r.kind = split_part(p.waits_for, '/', 1) AND r.key = substr(p.waits_for, strpos(p.waits_for, '/') + 1)
+    FROM looked
+    JOIN requests r
+        ON r.kind = split_part(looked.waits_for, '/', 1) AND r.key = substr(looked.waits_for, strpos(looked.waits_for, '/') + 1)
+    JOIN pending p ON p.book = looked.book AND p.request_id = looked.request_id
     WHERE p.state = 'parked' AND r.book <> p.book
     FOR UPDATE OF p SKIP LOCKED
 ), woken AS (
@@ -87,16 +98,32 @@ WITH stranded AS (
     FROM stranded
     WHERE p.book = stranded.book AND p.request_id = stranded.request_id
     RETURNING p.book, p.request_id
+), told AS (
+    INSERT INTO attempts (book, request_id, event)
+    SELECT book, request_id, 'woken' FROM woken
 )
-INSERT INTO attempts (book, request_id, event)
-SELECT book, request_id, 'woken' FROM woken`
+SELECT (SELECT count(*) FROM woken), parked_at, book, request_id
+FROM looked
+ORDER BY parked_at DESC, book DESC, request_id DESC
+LIMIT 1`
 
-// WakeStranded makes parked requests due whose awaited request was asked of another book after they had been parked: their rules then
-// decide without it. It may be called twice and at the same time. It reads what is parked only.
-func (l *Ledger) WakeStranded(ctx context.Context) (int64, error) {
-	tag, err := l.pool.Exec(ctx, wakeStrandedSQL)
-	if err != nil {
-		return 0, fmt.Errorf("wake stranded requests: %w", err)
+// ParkedRef says where a parked request stands among all of them: those that were parked first come first. Before its zero value stands
+// none.
+type ParkedRef struct {
+	ParkedAt time.Time
+	RequestRef
+}
+
+// WakeStranded looks at up to limit parked requests behind after, and makes those due whose awaited request was asked of another book
+// after they had been parked: their rules then decide without it. It returns how many it woke, and where the next look begins: at the
+// zero value again once it has come to the end. It may be called twice and at the same time.
+func (l *Ledger) WakeStranded(ctx context.Context, after ParkedRef, limit int) (woken int64, next ParkedRef, err error) {
+	err = l.pool.QueryRow(ctx, wakeStrandedSQL, after.ParkedAt, after.Book, after.ID, limit).Scan(&woken, &next.ParkedAt, &next.Book, &next.ID)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return 0, ParkedRef{}, nil
+	case err != nil:
+		return 0, after, fmt.Errorf("wake stranded requests: %w", err)
 	}
-	return tag.RowsAffected(), nil
+	return woken, next, nil
 }

@@ -164,11 +164,11 @@ func TestRefundThatCameBeforeAnotherBooksPaymentIsWokenAndRejected(t *testing.T)
 	if diff := cmp.Diff([]ledger.Fate{ledger.Parked, ledger.Parked, ledger.Parked}, fates(b.Apply(t, early...))); diff != "" {
 		t.Fatalf("fates (-want +got):\n%s", diff)
 	}
-	if n, err := b.Ledger.WakeStranded(t.Context()); n != 0 || err != nil {
+	if n, _, err := b.Ledger.WakeStranded(t.Context(), ledger.ParkedRef{}, 10); n != 0 || err != nil {
 		t.Fatalf("%d woken before any payment, %v", n, err)
 	}
 	b.Accept(t, ledgertest.Payment("o1", owner, ledgertest.Leg(tasks.SourceCash, "10.00")))
-	if n, err := b.Ledger.WakeStranded(t.Context()); n != 1 || err != nil {
+	if n, _, err := b.Ledger.WakeStranded(t.Context(), ledger.ParkedRef{}, 10); n != 1 || err != nil {
 		t.Fatalf("%d woken, want the stranger's refund alone, %v", n, err)
 	}
 	due, err := b.Ledger.ClaimDue(t.Context(), 10)
@@ -176,8 +176,37 @@ func TestRefundThatCameBeforeAnotherBooksPaymentIsWokenAndRejected(t *testing.T)
 		t.Fatalf("due are %+v, %v", due, err)
 	}
 	ledgertest.RejectedFor(t, b.Apply(t, early[0])[0], tasks.OrderOfAnotherUser)
-	if n, err := b.Ledger.WakeStranded(t.Context()); n != 0 || err != nil {
+	if n, _, err := b.Ledger.WakeStranded(t.Context(), ledger.ParkedRef{}, 10); n != 0 || err != nil {
 		t.Errorf("%d woken again, %v", n, err)
+	}
+}
+
+// However many are parked, a look costs no more than its limit, and the looks together come to all of them.
+func TestParkedRequestsAreLookedAtAFewAtATime(t *testing.T) {
+	t.Parallel()
+	b := ledgertest.Open(t)
+	owner, stranger := userIn(1, 0), userIn(2, 0)
+	var early []tasks.Receipt
+	for i := range 7 {
+		early = append(early, b.Accept(t, ledgertest.Refund(fmt.Sprint("rf", i), fmt.Sprint("o", i), stranger, "1.00"))...)
+	}
+	b.Apply(t, early...) // parked at the same time
+	b.Accept(t, ledgertest.Payment("o3", owner, ledgertest.Leg(tasks.SourceCash, "10.00")),
+		ledgertest.Payment("o6", owner, ledgertest.Leg(tasks.SourceCash, "10.00")))
+	woken := []int64{}
+	var after ledger.ParkedRef
+	for {
+		n, next, err := b.Ledger.WakeStranded(t.Context(), after, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after = next; next == (ledger.ParkedRef{}) {
+			break
+		}
+		woken = append(woken, n)
+	}
+	if diff := cmp.Diff([]int64{0, 1, 1}, woken); diff != "" {
+		t.Errorf("woken by each look (-want +got):\n%s", diff)
 	}
 }
 

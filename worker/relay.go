@@ -28,7 +28,9 @@ const (
 	relayPauseMax = 10 * time.Second
 	// buryMax is how many parked requests one look makes dead at most: a statement of some hundred milliseconds.
 	buryMax = 5000
-	// parkedInterval is how often parked requests are looked at; they wait for hours.
+	// wakeMax is how many parked requests one round looks at: an index look-up each.
+	wakeMax = 5000
+	// parkedInterval is how long parked requests are left alone once all have been looked at; they wait for hours.
 	parkedInterval = time.Minute
 )
 
@@ -50,7 +52,9 @@ type relay struct {
 	clock    clock.Timer
 	metrics  *metrics
 	logger   *slog.Logger
-	nextLook time.Time // at parked requests
+	parked   ledger.ParkedRef // where the next look for stranded requests begins
+	nextWake time.Time        // when it is due
+	nextLate time.Time        // when those that wait too long are looked for
 }
 
 // run rings until ctx ends. It pauses only when nothing is due, or when a round failed: longer each time, so that it never spins.
@@ -176,19 +180,28 @@ func publishQueues(ctx context.Context, client redis.UniversalClient) error {
 	return nil
 }
 
-// lookAtParked wakes parked requests that no batch of their book will wake, and makes those dead that have waited as long as the policy
-// allows. When it fails, ringing goes on.
+// lookAtParked wakes parked requests that no batch of their book will wake, some in each round until it has come to the last, and makes
+// those dead that have waited as long as the policy allows. When it fails, ringing goes on.
 func (r *relay) lookAtParked(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
 	defer cancel()
 	now := r.clock.Now()
-	if now.Before(r.nextLook) {
-		return
+	if !now.Before(r.nextWake) {
+		_, next, err := r.ledger.WakeStranded(ctx, r.parked, wakeMax)
+		if err != nil {
+			r.warn(ctx, "cannot wake parked requests, will try again", err)
+		}
+		if r.parked = next; err != nil || next == (ledger.ParkedRef{}) {
+			r.nextWake = now.Add(parkedInterval)
+		}
 	}
-	r.nextLook = now.Add(parkedInterval)
-	if _, err := r.ledger.WakeStranded(ctx); err != nil {
-		r.warn(ctx, "cannot wake parked requests, will try again", err)
+	if !now.Before(r.nextLate) {
+		r.nextLate = now.Add(parkedInterval)
+		r.buryUnwoken(ctx)
 	}
+}
+
+func (r *relay) buryUnwoken(ctx context.Context) {
 	policy, _, err := r.reader.Policy(ctx)
 	var buried int64
 	if err == nil {
