@@ -248,9 +248,9 @@ func TestWhatTheBooksRestOnIsWatched(t *testing.T) {
 	for _, alert := range allAlerts(t) {
 		watched = append(watched, metricNames(alert.Expr)...)
 	}
-	for _, name := range []string{"settled_audit_ok", "settled_audit_age_seconds", "settled_backlog_requests",
-		"settled_backlog_oldest_seconds", "settled_worker_channel_conflicts_total", "settled_scheduler_slot_lag_seconds",
-		"settled_collector_up"} {
+	for _, name := range []string{"settled_ledger_audit_ok", "settled_ledger_audit_age_seconds", "settled_worker_backlog_requests",
+		"settled_worker_backlog_oldest_seconds", "settled_worker_channel_conflicts_total", "settled_scheduler_slot_lag_seconds",
+		"settled_worker_collector_up"} {
 		if !slices.Contains(watched, name) {
 			t.Errorf("no alert reads %s", name)
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -188,8 +190,13 @@ func TestMetricsFollowTheNamingRules(t *testing.T) {
 		}
 	}
 	for name := range e.names {
-		if !strings.HasPrefix(name, "settled_") {
+		words := strings.SplitN(name, "_", 3)
+		if words[0] != "settled" {
 			t.Errorf("%s: has another namespace than settled", name)
+			continue
+		}
+		if _, err := os.Stat(filepath.Join("..", words[1])); err != nil {
+			t.Errorf("%s: names no room: %v", name, err)
 		}
 		if !linted[name] && !unseen[name] {
 			t.Errorf("%s has no series and was not looked at: preset its labels", name)

@@ -37,8 +37,8 @@ func metricNames(expression string) []string {
 func TestScannerFindsTheMetricsOfAnExpression(t *testing.T) {
 	t.Parallel()
 	for expression, want := range map[string]string{
-		`up`:                    "up",
-		`min(settled_audit_ok)`: "settled_audit_ok",
+		`up`:                           "up",
+		`min(settled_ledger_audit_ok)`: "settled_ledger_audit_ok",
 		`rate(a_total{kind="b_total"}[$__rate_interval])`:                                  "a_total",
 		`histogram_quantile(0.99, sum by (kind, le) (rate(a_seconds_bucket[5m])))`:         "a_seconds_bucket",
 		`sum without (instance) (a) / on (job) group_left (x) b > bool 1e3 or c offset 5m`: "a b c",

@@ -49,7 +49,7 @@ func waitingForLocks(t *testing.T, s *stack) int {
 // TestScrapeServesTheLastBacklogWhilePendingIsLocked stands for every reason for which a count takes long.
 func TestScrapeServesTheLastBacklogWhilePendingIsLocked(t *testing.T) {
 	t.Parallel()
-	const outstanding = "settled_backlog_requests recharge:confirm accepted"
+	const outstanding = "settled_worker_backlog_requests recharge:confirm accepted"
 	s := newStack(t, func(settings *stackSettings) { settings.lockTimeout = "60s" })
 	registry, now := prometheus.NewPedanticRegistry(), clock.NewManual(clock.System.Now())
 	s.newWorker(t, func(c *Config) { c.Registerer, c.Clock = registry, now })
@@ -71,8 +71,8 @@ func TestScrapeServesTheLastBacklogWhilePendingIsLocked(t *testing.T) {
 		if got, ok := read[outstanding]; !ok || got != 1 {
 			t.Errorf("%v are outstanding (present: %t), want the last count", got, ok)
 		}
-		if age := read["settled_backlog_count_age_seconds"]; age < collectEvery.Seconds() || read["settled_collector_up postgres"] != 1 {
-			t.Errorf("the count is %v seconds old, up: %v", age, read["settled_collector_up postgres"])
+		if age := read["settled_worker_backlog_count_age_seconds"]; age < collectEvery.Seconds() || read["settled_worker_collector_up postgres"] != 1 {
+			t.Errorf("the count is %v seconds old, up: %v", age, read["settled_worker_collector_up postgres"])
 		}
 	}
 	eventually(t, "a count waits for the lock", func() bool { return waitingForLocks(t, s) > 0 })
@@ -81,7 +81,7 @@ func TestScrapeServesTheLastBacklogWhilePendingIsLocked(t *testing.T) {
 	}
 	now.Advance(backlogKept)
 	read := scrapePast(t, registry, now)
-	if up, ok := read["settled_collector_up postgres"]; !ok || up != 0 {
+	if up, ok := read["settled_worker_collector_up postgres"]; !ok || up != 0 {
 		t.Errorf("postgres is up: %v (present: %t), a minute without a count", up, ok)
 	}
 	if got, ok := read[outstanding]; ok {
@@ -94,7 +94,7 @@ func TestScrapeServesTheLastBacklogWhilePendingIsLocked(t *testing.T) {
 	eventually(t, "a count that ends is served", func() bool {
 		now.Advance(collectEvery)
 		read := scrapePast(t, registry, now)
-		return read[outstanding] == 2 && read["settled_collector_up postgres"] == 1
+		return read[outstanding] == 2 && read["settled_worker_collector_up postgres"] == 1
 	})
 }
 

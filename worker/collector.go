@@ -25,20 +25,20 @@ const (
 )
 
 var (
-	queueTasksDesc = prometheus.NewDesc("settled_queue_tasks",
-		"Tasks in asynq's queues, by queue and state. A task is a ring for many requests: see settled_backlog_requests.",
+	queueTasksDesc = prometheus.NewDesc("settled_worker_queue_tasks",
+		"Tasks in asynq's queues, by queue and state. A task is a ring for many requests: see settled_worker_backlog_requests.",
 		[]string{"queue", "state"}, nil)
-	queueAgeDesc = prometheus.NewDesc("settled_queue_oldest_pending_seconds",
+	queueAgeDesc = prometheus.NewDesc("settled_worker_queue_oldest_pending_seconds",
 		"Age of the task that has waited longest in the queue; 0 when none waits.", []string{"queue"}, nil)
-	queuePausedDesc = prometheus.NewDesc("settled_queue_paused",
+	queuePausedDesc = prometheus.NewDesc("settled_worker_queue_paused",
 		"Whether somebody has paused the queue: 1 paused, 0 not.", []string{"queue"}, nil)
-	backlogDesc = prometheus.NewDesc("settled_backlog_requests",
+	backlogDesc = prometheus.NewDesc("settled_worker_backlog_requests",
 		"Requests without an outcome, by kind and state: accepted, parked or dead.", []string{"kind", "state"}, nil)
-	backlogAgeDesc = prometheus.NewDesc("settled_backlog_oldest_seconds",
+	backlogAgeDesc = prometheus.NewDesc("settled_worker_backlog_oldest_seconds",
 		"Age of the oldest request without an outcome; 0 when there is none.", []string{"kind", "state"}, nil)
-	backlogCountAgeDesc = prometheus.NewDesc("settled_backlog_count_age_seconds",
-		"Time since the counts of settled_backlog_requests and settled_backlog_oldest_seconds were made.", nil, nil)
-	collectorUpDesc = prometheus.NewDesc("settled_collector_up",
+	backlogCountAgeDesc = prometheus.NewDesc("settled_worker_backlog_count_age_seconds",
+		"Time since the counts of settled_worker_backlog_requests and settled_worker_backlog_oldest_seconds were made.", nil, nil)
+	collectorUpDesc = prometheus.NewDesc("settled_worker_collector_up",
 		"Whether the counts of this source could be read: 1 they could, 0 not. Those of redis are then absent, those of postgres a minute later.",
 		[]string{"source"}, nil)
 )

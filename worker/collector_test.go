@@ -51,37 +51,37 @@ func TestWhatWaitsIsExported(t *testing.T) {
 	}
 	read := gauges(t, registry)
 	for name, want := range map[string]float64{
-		"settled_queue_tasks critical pending": 2, "settled_queue_tasks critical active": 0, "settled_queue_tasks refunds retry": 0,
-		"settled_queue_tasks low archived": 0, "settled_queue_paused critical": 0, "settled_queue_oldest_pending_seconds refunds": 0,
-		"settled_backlog_requests recharge:confirm accepted": 3, "settled_backlog_requests recharge:confirm dead": 0,
-		"settled_backlog_requests refund:apply parked": 0, "settled_backlog_oldest_seconds refund:apply dead": 0,
-		"settled_collector_up redis": 1, "settled_collector_up postgres": 1,
+		"settled_worker_queue_tasks critical pending": 2, "settled_worker_queue_tasks critical active": 0, "settled_worker_queue_tasks refunds retry": 0,
+		"settled_worker_queue_tasks low archived": 0, "settled_worker_queue_paused critical": 0, "settled_worker_queue_oldest_pending_seconds refunds": 0,
+		"settled_worker_backlog_requests recharge:confirm accepted": 3, "settled_worker_backlog_requests recharge:confirm dead": 0,
+		"settled_worker_backlog_requests refund:apply parked": 0, "settled_worker_backlog_oldest_seconds refund:apply dead": 0,
+		"settled_worker_collector_up redis": 1, "settled_worker_collector_up postgres": 1,
 	} {
 		if got, ok := read[name]; !ok || got != want {
 			t.Errorf("%s is %v (present: %t), want %v", name, got, ok, want)
 		}
 	}
-	if age := read["settled_queue_oldest_pending_seconds critical"]; age < 50 || age > 120 {
+	if age := read["settled_worker_queue_oldest_pending_seconds critical"]; age < 50 || age > 120 {
 		t.Errorf("the oldest ring is %v seconds old, want a minute", age)
 	}
-	if age := read["settled_backlog_oldest_seconds recharge:confirm accepted"]; age <= 0 {
+	if age := read["settled_worker_backlog_oldest_seconds recharge:confirm accepted"]; age <= 0 {
 		t.Errorf("the oldest request is %v seconds old", age)
 	}
 	if got := len(s.redis.SMembers(t.Context(), "asynq:queues").Val()); got != len(tasks.Queues()) {
 		t.Errorf("%d queues are published after a scrape, want all", got)
 	}
 	s.accept(t, recharge("r4", "u1", 100))
-	if got := gauges(t, registry)["settled_backlog_requests recharge:confirm accepted"]; got != 3 {
+	if got := gauges(t, registry)["settled_worker_backlog_requests recharge:confirm accepted"]; got != 3 {
 		t.Errorf("a second scrape at once counted again: %v", got)
 	}
 	now.Advance(collectEvery)
-	if got := gauges(t, registry)["settled_backlog_requests recharge:confirm accepted"]; got != 4 {
+	if got := gauges(t, registry)["settled_worker_backlog_requests recharge:confirm accepted"]; got != 4 {
 		t.Errorf("a later scrape says %v, want 4", got)
 	}
 	if err := w.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := gauges(t, registry)["settled_queue_paused critical"]; ok {
+	if _, ok := gauges(t, registry)["settled_worker_queue_paused critical"]; ok {
 		t.Error("queue sizes are exported after the end")
 	}
 }
@@ -95,13 +95,13 @@ func TestScrapeSurvivesAnOutageOfRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	read := gauges(t, registry)
-	if up, ok := read["settled_collector_up redis"]; !ok || up != 0 {
+	if up, ok := read["settled_worker_collector_up redis"]; !ok || up != 0 {
 		t.Errorf("redis is up: %v (present: %t)", up, ok)
 	}
-	if _, ok := read["settled_queue_tasks critical pending"]; ok {
+	if _, ok := read["settled_worker_queue_tasks critical pending"]; ok {
 		t.Error("queue sizes are exported although they are not known")
 	}
-	if _, ok := read["settled_backlog_requests refund:apply dead"]; !ok || read["settled_collector_up postgres"] != 1 {
+	if _, ok := read["settled_worker_backlog_requests refund:apply dead"]; !ok || read["settled_worker_collector_up postgres"] != 1 {
 		t.Error("the backlog is not exported while Redis is away")
 	}
 }

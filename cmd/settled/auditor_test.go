@@ -41,23 +41,23 @@ func TestAuditorAuditsAgainAndTellsWhatIsBroken(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	const ok = "# HELP settled_audit_ok Whether the invariant held in the last audit that ran to its end: 1 held, 0 broken.\n" +
-		"# TYPE settled_audit_ok gauge\nsettled_audit_ok{invariant=\"I1\"} "
+	const ok = "# HELP settled_ledger_audit_ok Whether the invariant held in the last audit that ran to its end: 1 held, 0 broken.\n" +
+		"# TYPE settled_ledger_audit_ok gauge\nsettled_ledger_audit_ok{invariant=\"I1\"} "
 	results <- report("")
-	expect("settled_audit_ok", ok+"1\n")
+	expect("settled_ledger_audit_ok", ok+"1\n")
 
 	now.Advance(time.Minute)
 	results <- report("book 0 sums to 1 fen")
-	expect("settled_audit_ok", ok+"0\n")
+	expect("settled_ledger_audit_ok", ok+"0\n")
 	if said := logged.String(); !strings.Contains(said, "level=ERROR") || !strings.Contains(said, `first_bad_row="book 0 sums to 1 fen"`) {
 		t.Errorf("logged:\n%s", said)
 	}
 
 	now.Advance(time.Minute)
 	results <- func() (ledger.AuditReport, error) { return ledger.AuditReport{}, errors.New("away") }
-	expect("settled_audit_failures_total", "# HELP settled_audit_failures_total Audits that could not be run to their end; they say nothing of "+
-		"the books.\n# TYPE settled_audit_failures_total counter\nsettled_audit_failures_total 1\n")
-	expect("settled_audit_ok", ok+"0\n")
+	expect("settled_ledger_audit_failures_total", "# HELP settled_ledger_audit_failures_total Audits that could not be run to their end; they say nothing of "+
+		"the books.\n# TYPE settled_ledger_audit_failures_total counter\nsettled_ledger_audit_failures_total 1\n")
+	expect("settled_ledger_audit_ok", ok+"0\n")
 
 	cancel()
 	if err := <-done; err != nil {

@@ -31,7 +31,7 @@ type schedulerCommand struct {
 func (schedulerCommand) Help() string {
 	return `Any number of schedulers may run: each slot, which is the run of a job for one business date in Shanghai, is claimed by one of ` +
 		`them. Slots that were missed are caught up in their order, each with its own business date. The books are audited again and ` +
-		`again beside that, for settled_audit_ok at /metrics. Example:
+		`again beside that, for settled_ledger_audit_ok at /metrics. Example:
 
     $ settled scheduler --sweep-at 01:15 --audit-every 5m`
 }

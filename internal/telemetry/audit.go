@@ -33,17 +33,17 @@ type Finding struct {
 func NewAuditMetrics(registerer prometheus.Registerer, now clock.Clock) *AuditMetrics {
 	m := &AuditMetrics{
 		clock: now,
-		ok: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "settled_audit_ok",
+		ok: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "settled_ledger_audit_ok",
 			Help: "Whether the invariant held in the last audit that ran to its end: 1 held, 0 broken."}, []string{"invariant"}),
-		rows: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "settled_audit_checked_rows",
+		rows: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "settled_ledger_audit_checked_rows",
 			Help: "Rows that the last audit looked at for the invariant."}, []string{"invariant"}),
-		duration: prometheus.NewGauge(prometheus.GaugeOpts{Name: "settled_audit_duration_seconds",
+		duration: prometheus.NewGauge(prometheus.GaugeOpts{Name: "settled_ledger_audit_duration_seconds",
 			Help: "Time that the last audit took."}),
-		failures: prometheus.NewCounter(prometheus.CounterOpts{Name: "settled_audit_failures_total",
+		failures: prometheus.NewCounter(prometheus.CounterOpts{Name: "settled_ledger_audit_failures_total",
 			Help: "Audits that could not be run to their end; they say nothing of the books."}),
 		finished: now.Now(),
 	}
-	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "settled_audit_age_seconds",
+	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "settled_ledger_audit_age_seconds",
 		Help: "Time since the last audit ended, or since the start of the process when none has."}, m.age)
 	registerer.MustRegister(m.ok, m.rows, m.duration, m.failures, age)
 	return m
