@@ -172,3 +172,24 @@ func TestAnswerOfGoneLeavesAPersonsDisablingAsItIs(t *testing.T) {
 		t.Errorf("it is listed as %+v, want it disabled by ada with a1 waiting", got)
 	}
 }
+
+// A courier of a version before 00013, which may run beside this one, knows nothing of gone.
+func TestAnswerOfGoneThatAnOlderCourierNotesIsOne(t *testing.T) {
+	t.Parallel()
+	w, r := newWorld(t), newReceiver(t)
+	endpoint, _ := w.add(t, r.URL, "reward.applied")
+	if _, err := w.DB.Pool.Exec(t.Context(), `UPDATE webhook_endpoints
+		SET disabled_at = clock_timestamp(), disabled_because = 'it answered 410 Gone' WHERE id = $1 AND disabled_at IS NULL`, endpoint.ID); err != nil {
+		t.Fatal(err)
+	}
+	c := w.courier(t)
+	w.reward(t, "a1") // decided while it is disabled
+	round(t, c)
+	if err := w.registry.Enable(t.Context(), endpoint.ID); err != nil {
+		t.Fatal(err)
+	}
+	round(t, c)
+	if got := len(r.take()); got != 1 {
+		t.Errorf("%d messages arrived once it was enabled, want the one of its absence", got)
+	}
+}
