@@ -11,8 +11,8 @@ import (
 // Result is the refund:answer with which a final answer is to be accepted; false when the answer is not final and the channel is to
 // be asked later. Accept it first, then apply the refund:send: a crash in between asks the channel again and accepts the same.
 func Result(order tasks.RefundOrder, answer RefundAnswer) (*tasks.RefundResult, bool) {
-	result := &tasks.RefundResult{Number: order.Number, RefundID: order.RefundID, UserID: order.UserID, Channel: order.Channel,
-		Amount: order.Amount, Consented: order.Consented, OccurredAt: answer.EndedAt}
+	result := &tasks.RefundResult{Number: order.Number, CaseID: order.CaseID, RefundID: order.RefundID, UserID: order.UserID,
+		Channel: order.Channel, Amount: order.Amount, Consented: order.Consented, OccurredAt: answer.EndedAt}
 	if answer.EndedAt.IsZero() {
 		result.OccurredAt = order.OccurredAt // never the time of hearing it: each hearing would be another content (C4)
 	}

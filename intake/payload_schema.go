@@ -19,6 +19,9 @@ var payloads = map[tasks.Kind]any{
 	tasks.TransferSend:    tasks.Transfer{},
 	tasks.WealthEnrol:     tasks.Enrolment{},
 	tasks.SweepRun:        tasks.Sweep{},
+	tasks.CreditCase:      tasks.CaseCredit{},
+	tasks.ReturnCase:      tasks.CaseReturn{},
+	tasks.CloseCase:       tasks.CaseClosing{},
 }
 
 // What is accepted, as patterns. They are documentation: tasks.ParsePayload decides, and refuses the ids . and .. too.
@@ -55,6 +58,8 @@ func describeFields(registry huma.Registry, shape reflect.Type) {
 			property.Enum = anyOf(append([]tasks.Source{tasks.SourceCash, tasks.SourceReward}, tasks.Channels()...))
 		case field.Type == reflect.TypeFor[tasks.LineKind]():
 			property.Enum = anyOf([]tasks.LineKind{tasks.Goods, tasks.Virtual, tasks.Shipping, tasks.Coupon})
+		case field.Type == reflect.TypeFor[tasks.CaseStatement]():
+			property.Enum = anyOf(tasks.CaseStatements())
 		case field.Type == reflect.TypeFor[tasks.RefundTarget]():
 			property.Enum = anyOf([]tasks.RefundTarget{tasks.ToOrigin, tasks.ToBalance})
 		case field.Type.Kind() == reflect.String && strings.HasSuffix(name, "_id"):

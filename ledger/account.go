@@ -76,6 +76,16 @@ func Promotion(campaignID string) AccountName { return AccountName("promotion/" 
 // Interbook is what this book and book n owe each other.
 func Interbook(n int) AccountName { return AccountName(fmt.Sprintf("interbook/%d", n)) }
 
+// Channel is the channel whose account it is; empty of an account that is no channel's.
+func (n AccountName) Channel() tasks.Source {
+	prefix, rest, _ := strings.Cut(string(n), "/")
+	channel, _, _ := strings.Cut(rest, "/")
+	if prefix != "channel" && prefix != "suspense" {
+		return ""
+	}
+	return tasks.Source(channel)
+}
+
 // Kind reads the kind from the name. It panics for a name that is of no kind, a programmer's error; it does not check that a
 // constructor made the name.
 func (n AccountName) Kind() AccountKind {

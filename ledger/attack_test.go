@@ -21,7 +21,7 @@ import (
 
 // attacks break one constraint each, by the constraint's name, on books with history. They are made as the owner of the tables: what
 // the code decides before is not asked. Each migration's are in a file of their own.
-var attacks = joined(attacksOnBooks, attacksOnSlots, attacksOnAPIKeys, attacksOnRechargeOrders, attacksOnWebhooks)
+var attacks = joined(attacksOnBooks, attacksOnSlots, attacksOnAPIKeys, attacksOnRechargeOrders, attacksOnWebhooks, attacksOnCaseClosings)
 
 // joined holds every entry of the parts. It panics on a name that two of them have.
 func joined(parts ...map[string]string) map[string]string {
@@ -55,6 +55,7 @@ func openWithHistory(t *testing.T) *ledgertest.Books {
 	ledgertest.Applied(t, b.Do(t, ledgertest.Recharge("r1", "u1", "100.00"), payment, ledgertest.Refund("rf1", "o1", "u1", "30.00"),
 		ledgertest.Enrolment("e1", "u1", "5.00"), &tasks.Sweep{ProductID: "xiaojinku", BusinessDate: "2026-03-02"})...)
 	b.Settle(t)
+	ledgertest.Applied(t, b.Do(t, credit(suspended(t, b, "s1", "u1", "10.00"), "u1"))...)
 	b.Do(t, ledgertest.Refund("early", "o2", "u1", "1.00"))
 	return b
 }
@@ -114,7 +115,7 @@ func TestEveryConstraintHasAnAttack(t *testing.T) {
 }
 
 // appendOnly are the tables that a trigger keeps from being changed by anybody.
-var appendOnly = []string{"attempts", "cases", "channel_receipts", "conflicts", "orders", "outcomes", "policies", "recharge_ids", "requests", "slots",
+var appendOnly = []string{"attempts", "case_closings", "cases", "channel_receipts", "conflicts", "orders", "outcomes", "policies", "recharge_ids", "requests", "slots",
 	"strays", "transfers"}
 
 func TestAppendOnlyTablesRefuseEvenTheirOwner(t *testing.T) {

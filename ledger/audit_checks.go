@@ -164,4 +164,43 @@ SELECT (SELECT count(*) FROM requests WHERE kind = 'refund:send'),
             LEFT JOIN outcomes d ON d.book = a.book AND d.request_id = a.id
             WHERE v.kind = 'refund:revise' AND (a.payload ->> 'result' IS DISTINCT FROM 'failed' OR d.result IS DISTINCT FROM 'applied')
             LIMIT 1))`},
+
+	{"I11", "suspense holds what its open cases ask about; a closed case was closed by a request that moved its money", `
+WITH standing AS (
+    SELECT c.book, c.account, sum(c.amount_fen) AS fen
+    FROM cases c
+    LEFT JOIN case_closings x ON x.book = c.book AND x.request_id = c.request_id AND x.ordinal = c.ordinal
+    WHERE c.account LIKE 'suspense/%' AND x.book IS NULL
+    GROUP BY c.book, c.account
+), held AS (
+    SELECT book, name AS account, balance_fen AS fen FROM accounts WHERE kind = 'suspense'
+)
+SELECT (SELECT count(*) FROM cases),
+       coalesce(
+           (SELECT format('account %s of book %s holds %s fen, its open cases ask about %s', coalesce(h.account, s.account),
+                          coalesce(h.book, s.book), coalesce(h.fen, 0), coalesce(s.fen, 0))
+            FROM held h FULL JOIN standing s ON s.book = h.book AND s.account = h.account
+            WHERE coalesce(h.fen, 0) <> coalesce(s.fen, 0) LIMIT 1),
+           (SELECT format('case %s.%s.%s is closed and was never opened', x.book, x.request_id, x.ordinal)
+            FROM case_closings x
+            WHERE NOT EXISTS (SELECT FROM cases c WHERE c.book = x.book AND c.request_id = x.request_id AND c.ordinal = x.ordinal) LIMIT 1),
+           (SELECT format('case %s.%s.%s is closed by %s, which is not applied', x.book, x.request_id, x.ordinal, x.closing_request_id)
+            FROM case_closings x
+            LEFT JOIN outcomes o ON o.book = x.book AND o.request_id = x.closing_request_id
+            WHERE o.result IS DISTINCT FROM 'applied' LIMIT 1),
+           (SELECT format('case %s.%s.%s of %s fen in %s is closed by %s, which moved something else', c.book, c.request_id, c.ordinal,
+                          c.amount_fen, c.account, x.closing_request_id)
+            FROM case_closings x
+            JOIN cases c ON c.book = x.book AND c.request_id = x.request_id AND c.ordinal = x.ordinal
+            JOIN outcomes o ON o.book = x.book AND o.request_id = x.closing_request_id
+            LEFT JOIN transfers t ON t.book = o.book AND t.seq = o.first_transfer AND o.transfers = 1
+            LEFT JOIN accounts a ON a.book = t.book AND a.id = t.debit_account
+            WHERE CASE WHEN c.kind = 'paid_twice' THEN o.transfers <> 0
+                ELSE a.name IS DISTINCT FROM c.account OR t.amount_fen IS DISTINCT FROM c.amount_fen END LIMIT 1),
+           (SELECT format('%s of %s is applied, and has closed no case', r.kind, r.key)
+            FROM requests r
+            JOIN outcomes o ON o.book = r.book AND o.request_id = r.id AND o.result = 'applied'
+            WHERE r.kind IN ('case:credit', 'case:return', 'case:close')
+              AND NOT EXISTS (SELECT FROM case_closings x WHERE x.book = r.book AND x.closing_request_id = r.id
+                              AND format('%s.%s.%s', x.book, x.request_id, x.ordinal) = r.key) LIMIT 1))`},
 }

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -82,6 +83,16 @@ var breaks = []struct {
 		WHERE kind = 'refund:answer'`},
 	{"a revision of nothing", "I10", "no applied failure", `DELETE FROM outcomes
 		WHERE request_id = (SELECT id FROM requests WHERE kind = 'refund:answer' AND payload ->> 'result' = 'failed')`},
+	{"suspense that no case asks about", "I11", "its open cases ask about 300", "DELETE FROM cases WHERE amount_fen = 300"},
+	{"a case that is closed and has kept its money", "I11", "its open cases ask about 0", `INSERT INTO case_closings
+		SELECT book, request_id, ordinal, gen_random_uuid(), 'eve', 'x', now() FROM cases WHERE amount_fen = 300`},
+	{"a closing of no case", "I11", "was never opened", `UPDATE case_closings SET ordinal = 7
+		WHERE closing_request_id = (SELECT id FROM requests WHERE kind = 'refund:revise')`},
+	{"a closing by a request that was not applied", "I11", "which is not applied", `UPDATE case_closings SET closing_request_id = gen_random_uuid()
+		WHERE closing_request_id = (SELECT id FROM requests WHERE kind = 'case:credit')`},
+	{"a closing by a request that moved something else", "I11", "which moved something else", `UPDATE case_closings
+		SET closing_request_id = (SELECT id FROM requests WHERE key = 'r1') WHERE closing_request_id = (SELECT id FROM requests WHERE kind = 'case:credit')`},
+	{"a way out that closed no case", "I11", "has closed no case", `UPDATE requests SET key = 'x' WHERE kind = 'case:return'`},
 	{"an answer before its question", "I10", "has no order of that amount", "UPDATE requests SET accepted_at = now() + interval '1 day' WHERE kind = 'refund:send'"},
 }
 
@@ -121,6 +132,15 @@ func openWithoutAudit(t *testing.T) *pgtest.Database {
 	revision := tasks.RefundRevision(*failure)
 	failure.Result = tasks.RefundFailed
 	ask(failure, &revision)
+	for i, user := range []string{"anna", "anna", "anna"} {
+		ask(&tasks.Suspension{Channel: tasks.SourceWeChat, ChannelTxnID: fmt.Sprintf("s%d", i), OutTradeNo: "RC1", Cause: tasks.SecondPayment,
+			Amount: ledgertest.Yuan(fmt.Sprintf("%d.00", i+1)), UserID: user, RechargeID: fmt.Sprintf("rc%d", i), OccurredAt: ledgertest.Noon})
+	}
+	cases, _, err := ledger.NewReader(db.Pool).Cases(t.Context(), ledger.CaseFilter{Open: true}, ledger.FirstCase(), 10)
+	if err != nil || len(cases) != 3 {
+		t.Fatal(cases, err)
+	}
+	ask(credit(cases[0].ID, "anna"), sendBack(cases[1].ID))
 	return db
 }
 

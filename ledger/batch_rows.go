@@ -64,10 +64,6 @@ INSERT INTO subscriptions (book, product_id, business_date, user_id, amount_fen,
 SELECT $1, unnest($2::text[]), unnest($3::date[]), unnest($4::text[]), unnest($5::bigint[]), unnest($6::bigint[]),
        unnest($7::bigint[]), unnest($8::uuid[]), unnest($9::bigint[])`
 
-const insertCaseSQL = `
-INSERT INTO cases (book, request_id, ordinal, kind, account, amount_fen, detail, opened_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
-
 // wakeSQL comes after putBackSQL: what one request of a batch parks for, a later one of the same batch may bring. $3 is how long the
 // relay leaves the woken to the ring that follows the commit.
 const wakeSQL = `
@@ -228,7 +224,10 @@ func queueWealthRows(queries *pgx.Batch, book int, batch []*decided) {
 func queueCases(queries *pgx.Batch, book int, batch []*decided, at time.Time) {
 	for _, d := range batch {
 		for i, c := range applied(d).Cases {
-			queries.Queue(insertCaseSQL, book, d.request.ID, i, c.Kind, string(c.Account), c.Amount.Fen(), c.Detail, at)
+			queries.Queue(insertCaseSQL, book, d.request.ID, i, string(c.Kind), string(c.Account), c.Amount.Fen(), c.Detail, at)
+		}
+		if c := applied(d).Closes; c != nil {
+			queries.Queue(insertClosingSQL, book, c.Case.Ref.Request, c.Case.Ref.Ordinal, d.request.ID, c.By, c.Note, at)
 		}
 	}
 }

@@ -85,11 +85,3 @@ type Subscription struct {
 	CashAfter    money.Amount
 	Transfer     int
 }
-
-// Case asks a person what to do with money that is safe in an account but has no rule for where it goes next.
-type Case struct {
-	Kind    string
-	Account AccountName
-	Amount  money.Amount
-	Detail  string
-}

@@ -115,6 +115,7 @@ type Decision struct {
 	Enrolments    []Enrolment
 	Subscriptions []Subscription
 	Cases         []Case
+	Closes        *Closing        // nil: the request closes no case
 	FollowUps     []tasks.Payload // requests that settled asks of itself, stored with the outcome
 	Wakes         []string        // what parked requests may be waiting for, as they said it
 }

@@ -18,6 +18,7 @@ type Reads struct {
 	enrolments map[enrolmentKey]struct{}
 	pages      map[pageKey]struct{}
 	answers    map[string]struct{} // by refund numbers
+	cases      map[tasks.CaseRef]struct{}
 }
 
 type enrolmentKey struct{ productID, userID string }
@@ -28,7 +29,7 @@ type pageKey struct{ productID, after string }
 func newReads(requests int) *Reads {
 	return &Reads{accounts: make(map[AccountName]struct{}, requests), orders: make(map[string]bool, requests),
 		receipts: map[Receipt]struct{}{}, enrolments: map[enrolmentKey]struct{}{}, pages: map[pageKey]struct{}{},
-		answers: map[string]struct{}{}}
+		answers: map[string]struct{}{}, cases: map[tasks.CaseRef]struct{}{}}
 }
 
 // Account reads a user's account, whether it exists or not. Accounts that are not guarded need not be read: no rule may depend on
@@ -48,7 +49,8 @@ func (r *Reads) OrderWithLines(orderID string) { r.orders[orderID] = true }
 // Receipt reads whether a channel's payment has funded a request.
 func (r *Reads) Receipt(receipt Receipt) { r.receipts[receipt] = struct{}{} }
 
-// ChannelAnswer reads what a channel has answered to a refund's number of this book, as far as it was applied.
+// ChannelAnswer reads what a channel has answered to a refund's number of this book, as far as it was applied, and the case that the
+// answer has opened.
 func (r *Reads) ChannelAnswer(number string) { r.answers[number] = struct{}{} }
 
 // Enrolment reads a user's enrolment in a product.
@@ -75,6 +77,7 @@ type State struct {
 	enrolments map[enrolmentKey]*Enrolment
 	pages      map[pageKey][]Enrolment
 	answers    map[string]*ChannelAnswer // nil: read and not applied when the batch began
+	cases      map[tasks.CaseRef]*StandingCase
 }
 
 // ChannelAnswer is what an applied refund:answer says.
@@ -82,6 +85,7 @@ type ChannelAnswer struct {
 	Result    tasks.RefundEnd
 	Consented bool
 	Amount    money.Amount
+	Case      *StandingCase // that it has opened; nil when it opened none
 }
 
 // NewState makes an empty working set of one book. Tests of rules fill it with Put calls.
@@ -95,7 +99,7 @@ func newState(book, books int, policy tasks.Policy, reads *Reads) *State {
 	return &State{book: book, books: books, policy: policy, accounts: make(map[AccountName]*Account, accounts),
 		byID: make(map[int64]*Account, accounts), orders: make(map[string]*Order, orders), withLines: make(map[string]bool, orders),
 		receipts: map[Receipt]bool{}, enrolments: map[enrolmentKey]*Enrolment{}, pages: map[pageKey][]Enrolment{},
-		answers: map[string]*ChannelAnswer{}}
+		answers: map[string]*ChannelAnswer{}, cases: map[tasks.CaseRef]*StandingCase{}}
 }
 
 // Book is the book that the batch locked.
@@ -255,7 +259,7 @@ func (d *Decision) checkRows() error {
 			return fmt.Errorf("%w: I8: enrolment of %s lacks an account", ErrBrokenInvariant, e.UserID)
 		}
 	}
-	return nil
+	return d.checkClosing()
 }
 
 func (s *State) postTransfer(transfer Transfer) error {
@@ -295,6 +299,9 @@ func (s *State) postRows(decision Decision) {
 	}
 	for _, account := range decision.Opens {
 		account.opened = true
+	}
+	if closing := decision.Closes; closing != nil {
+		closing.Case.ClosedBy = closing.Kind
 	}
 	for i := range decision.Enrolments {
 		enrolment := decision.Enrolments[i]

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/settled-dev/settled/internal/postgres/pguuid"
 	"github.com/settled-dev/settled/money"
 )
 
@@ -56,10 +57,14 @@ JOIN channel_receipts r ON r.channel = asked.channel AND r.channel_txn_id = aske
 
 // readChannelAnswersSQL looks in the batch's book: a refund's answer lives with the refund's user, as what revises it does.
 const readChannelAnswersSQL = `
-SELECT r.key, r.payload ->> 'result', coalesce(r.payload ->> 'consented' = 'true', false), ((r.payload ->> 'amount')::numeric * 100)::bigint
+SELECT r.key, r.payload ->> 'result', coalesce(r.payload ->> 'consented' = 'true', false), ((r.payload ->> 'amount')::numeric * 100)::bigint,
+       r.id, coalesce(c.kind, ''), coalesce(c.account, ''), coalesce(c.amount_fen, 0), coalesce(by.kind, '')
 FROM unnest($2::text[]) AS asked (number)
 JOIN requests r ON r.kind = 'refund:answer' AND r.key = asked.number AND r.book = $1
 JOIN outcomes o ON o.book = r.book AND o.request_id = r.id
+LEFT JOIN cases c ON c.book = r.book AND c.request_id = r.id AND c.ordinal = 0
+LEFT JOIN case_closings x ON x.book = c.book AND x.request_id = c.request_id AND x.ordinal = c.ordinal
+LEFT JOIN requests by ON by.book = x.book AND by.id = x.closing_request_id
 WHERE o.result = 'applied'`
 
 const readEnrolmentsSQL = `
@@ -102,6 +107,7 @@ func (b *batch) open(ctx context.Context, conn *pgx.Conn, state *State, reads *R
 	queueAccounts(&queries, state, reads)
 	queueOrders(&queries, state, reads)
 	queueReceipts(&queries, state, reads)
+	queueCaseReads(&queries, state, reads)
 	queueChannelAnswers(&queries, state, reads)
 	queueEnrolments(&queries, state, reads)
 	if err := conn.SendBatch(ctx, &queries).Close(); err != nil {
@@ -227,6 +233,7 @@ func queueReceipts(queries *pgx.Batch, state *State, reads *Reads) {
 	})
 }
 
+// queueChannelAnswers runs after queueCaseReads.
 func queueChannelAnswers(queries *pgx.Batch, state *State, reads *Reads) {
 	if len(reads.answers) == 0 {
 		return
@@ -239,10 +246,17 @@ func queueChannelAnswers(queries *pgx.Batch, state *State, reads *Reads) {
 	queries.Queue(readChannelAnswersSQL, state.book, numbers).Query(func(rows pgx.Rows) error {
 		var number string
 		var answer ChannelAnswer
-		var fen int64
-		_, err := pgx.ForEachRow(rows, []any{&number, &answer.Result, &answer.Consented, &fen}, func() error {
+		var opened StandingCase
+		var fen, caseFen int64
+		_, err := pgx.ForEachRow(rows, []any{&number, &answer.Result, &answer.Consented, &fen, pguuid.Into(&opened.Ref.Request), &opened.Kind,
+			&opened.Account, &caseFen, &opened.ClosedBy}, func() error {
 			found := answer
 			found.Amount = money.FromFen(fen)
+			if opened.Kind != "" {
+				standing := opened
+				standing.Ref.Book, standing.Amount = state.book, money.FromFen(caseFen)
+				found.Case = state.shareCase(&standing)
+			}
 			state.answers[number] = &found
 			return nil
 		})

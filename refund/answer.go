@@ -7,9 +7,6 @@ import (
 	"github.com/settled-dev/settled/tasks"
 )
 
-// FailedRefund is the kind of case that asks a person what becomes of money which a channel could not pay back.
-const FailedRefund = "failed_refund"
-
 // Send is the rule of refund:send. It is applied after the channel has answered and the answer is stored as a refund:answer; it moves
 // nothing.
 func Send() ledger.Rule {
@@ -46,6 +43,8 @@ func decideAnswer(s *ledger.State, p *tasks.RefundResult) ledger.Decision {
 		d := ledger.Apply(string(p.Channel) + " has paid")
 		d.Move(refunding, s.Account(ledger.ChannelClearing(p.Channel)), p.Amount)
 		return d
+	case p.CaseID != "" && p.Result == tasks.RefundFailed:
+		return returnFailed(s, p)
 	case goesToCash(p):
 		d := ledger.Apply(fmt.Sprintf("%s cannot pay (%q), the user's cash is credited", p.Channel, p.Reason))
 		d.Move(refunding, s.Account(ledger.UserCash(p.UserID)), p.Amount)
@@ -55,9 +54,22 @@ func decideAnswer(s *ledger.State, p *tasks.RefundResult) ledger.Decision {
 		detail := fmt.Sprintf("%s answered %s (%q) to refund %s, number %s, of user %s", p.Channel, p.Result, p.Reason, p.RefundID,
 			p.Number, p.UserID)
 		d := ledger.Apply("no consent to credit the balance, a person decides")
-		d.Cases = []ledger.Case{{Kind: FailedRefund, Account: ledger.ChannelRefunding(p.Channel), Amount: p.Amount, Detail: detail}}
+		d.Cases = []ledger.Case{{Kind: ledger.FailedRefund, Account: ledger.ChannelRefunding(p.Channel), Amount: p.Amount, Detail: detail}}
 		return d
 	}
 }
 
-func goesToCash(p *tasks.RefundResult) bool { return p.Result == tasks.RefundFailed && p.Consented }
+// returnFailed takes a payment that its channel did not take back to suspense, and asks a person again, by a case of its own: the one by
+// which it was sent has had its way out.
+func returnFailed(s *ledger.State, p *tasks.RefundResult) ledger.Decision {
+	suspense := ledger.Suspense(p.Channel)
+	d := ledger.Apply(fmt.Sprintf("%s cannot pay (%q), a person decides", p.Channel, p.Reason))
+	d.Move(s.Account(ledger.ChannelRefunding(p.Channel)), s.Account(suspense), p.Amount)
+	d.Cases = []ledger.Case{{Kind: ledger.FailedReturn, Account: suspense, Amount: p.Amount, Detail: fmt.Sprintf(
+		"%s answered %s (%q) to the return of case %s, number %s", p.Channel, p.Result, p.Reason, p.CaseID, p.Number)}}
+	return d
+}
+
+func goesToCash(p *tasks.RefundResult) bool {
+	return p.Result == tasks.RefundFailed && p.Consented && p.CaseID == ""
+}

@@ -40,7 +40,7 @@ func TestFailedRefundWithoutConsentStaysAndAsksAPerson(t *testing.T) {
 	t.Parallel()
 	d := decide(t, setup(tasks.Proportional, nil), refund.Answer(), answer(tasks.RefundFailed, false))
 	wantMoves(t, d)
-	want := []ledger.Case{{Kind: refund.FailedRefund, Account: "channel/wechat/refunding", Amount: money.FromFen(6_00),
+	want := []ledger.Case{{Kind: ledger.FailedRefund, Account: "channel/wechat/refunding", Amount: money.FromFen(6_00),
 		Detail: `wechat answered failed ("card void") to refund r1, number rf01, of user ada`}}
 	if diff := cmp.Diff(want, d.Cases); diff != "" {
 		t.Errorf("cases (-want +got):\n%s", diff)

@@ -11,9 +11,11 @@
 //	refund:answer  succeeded: channel refunding -> channel clearing
 //	               failed, with consent: channel refunding -> user cash
 //	               failed, without: the money stays in refunding, and a person is asked
+//	               failed, of a payment that stood in suspense: channel refunding -> suspense, and a person is asked
 //	refund:revise  the channel had answered failed, and has paid: channel refunding -> channel clearing, as if it had answered so.
-//	               Without consent the case of the failure is over. With consent the user has been paid twice: refunding stands
-//	               at minus the amount, which the user owes, and a person is asked
+//	               While the case of the failure is open it is over, and the money is taken from where it stands. With consent, or
+//	               when a person has paid it in another way, it was paid twice: refunding stands at minus the amount, and a person
+//	               is asked. When a person has stated that the channel had paid it, nothing moves
 //
 // A refund that comes before its payment is parked, and wakes when the payment is captured. A revision that comes before its answer is
 // decided is parked, and wakes when it is.
@@ -29,8 +31,8 @@
 //   - R5 A refund number is made from the refund and the leg, is stored before the channel is called (I10), and never changes.
 //   - R6 The order says whose money it is. A refund that names another user is refused, in whichever book that user lives.
 //   - R7 A success moves a number's money to clearing once: as its answer, or as the revision of an answer that was a failure of the
-//     same amount. So the accounts end the same in whatever order a channel says that it has failed and that it has paid, unless the user
-//     had consented and was credited in between.
+//     same amount, or by a person's statement between them. So the accounts end the same in whatever order a channel says that it has
+//     failed and that it has paid, unless the money had been paid in another way in between.
 //
 // # Splits
 //

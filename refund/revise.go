@@ -7,13 +7,10 @@ import (
 	"github.com/settled-dev/settled/tasks"
 )
 
-// PaidTwice is the kind of case that asks a person to have back what a user got twice: as cash, when the channel could not pay, and from
-// the channel, which has paid after all.
-const PaidTwice = "paid_twice"
-
 // Revise is the rule of refund:revise: a channel that had answered that a refund failed has paid it. It moves what the success would have
-// moved, once the failure is applied, and is parked until then. An answer that is rejected, was no failure, or is of another amount is
-// not revised. Only settled asks for it, so amount and owner are taken from the request.
+// moved, once the failure is applied, and is parked until then. The failure's case is over with it; when a person has paid the money in
+// another way by then, it was paid twice. An answer that is rejected, was no failure, or is of another amount is not revised. Only settled
+// asks for it, so amount and owner are taken from the request.
 func Revise() ledger.Rule { return ledger.NewRule(readRevision, bookRevision) }
 
 func readRevision(p *tasks.RefundRevision, r *ledger.Reads) { r.ChannelAnswer(p.Number) }
@@ -28,13 +25,32 @@ func bookRevision(s *ledger.State, _ *ledger.Request, p *tasks.RefundRevision) l
 		return ledger.Reject(tasks.AnswerMatchesNoRefund, fmt.Sprintf("number %s was answered %s of %s, which %s of %s does not revise",
 			p.Number, failure.Result, failure.Amount, p.Result, p.Amount))
 	}
-	refunding := ledger.ChannelRefunding(p.Channel)
-	d := ledger.Apply(fmt.Sprintf("%s has paid after all: the case %s of number %s is over", p.Channel, FailedRefund, p.Number))
-	if failure.Consented {
-		d = ledger.Apply(fmt.Sprintf("%s has paid after all, and the user's cash was credited: paid twice", p.Channel))
-		d.Cases = []ledger.Case{{Kind: PaidTwice, Account: refunding, Amount: p.Amount, Detail: fmt.Sprintf(
-			"%s has paid refund %s, number %s, whose amount user %s had already got as cash", p.Channel, p.RefundID, p.Number, p.UserID)}}
+	opened := failure.Case
+	switch {
+	case opened == nil:
+		return paidTwice(s, p, "whose amount user "+p.UserID+" had already got as cash")
+	case opened.ClosedBy == "":
+		d := ledger.Apply(fmt.Sprintf("%s has paid after all: the case %s of number %s is over", p.Channel, opened.Kind, p.Number))
+		d.Move(s.Account(opened.Account), s.Account(ledger.ChannelClearing(p.Channel)), p.Amount)
+		d.Closes = &ledger.Closing{Case: opened, Kind: tasks.RefundRevise, By: ledger.BySettled, Note: string(p.Channel) + " has paid after all"}
+		return d
+	case opened.ClosedBy == tasks.CloseCase:
+		return ledger.Apply(fmt.Sprintf("%s has paid, as was stated when case %s was closed", p.Channel, opened.Ref))
+	default:
+		return paidTwice(s, p, fmt.Sprintf("and case %s of that amount had been closed by %s", opened.Ref, opened.ClosedBy))
 	}
+}
+
+// paidTwice books the channel's payment and asks to have it back: why tells who had got it before.
+func paidTwice(s *ledger.State, p *tasks.RefundRevision, why string) ledger.Decision {
+	refunding := ledger.ChannelRefunding(p.Channel)
+	what := "refund " + p.RefundID
+	if p.CaseID != "" {
+		what = "the return of case " + p.CaseID
+	}
+	d := ledger.Apply(fmt.Sprintf("%s has paid after all, and it was paid before: paid twice", p.Channel))
 	d.Move(s.Account(refunding), s.Account(ledger.ChannelClearing(p.Channel)), p.Amount)
+	d.Cases = []ledger.Case{{Kind: ledger.PaidTwice, Account: refunding, Amount: p.Amount,
+		Detail: fmt.Sprintf("%s has paid %s, number %s, %s", p.Channel, what, p.Number, why)}}
 	return d
 }

@@ -26,7 +26,11 @@ func revise(t *testing.T, answered *ledger.ChannelAnswer) ledger.Decision {
 }
 
 func failure(consented bool, fen int64) *ledger.ChannelAnswer {
-	return &ledger.ChannelAnswer{Result: tasks.RefundFailed, Consented: consented, Amount: money.FromFen(fen)}
+	answered := &ledger.ChannelAnswer{Result: tasks.RefundFailed, Consented: consented, Amount: money.FromFen(fen)}
+	if !consented {
+		answered.Case = &ledger.StandingCase{Kind: ledger.FailedRefund, Account: "channel/wechat/refunding", Amount: money.FromFen(fen)}
+	}
+	return answered
 }
 
 func TestSuccessAfterAFailureLeavesTheChannelsClearingAndEndsTheCase(t *testing.T) {
@@ -36,6 +40,22 @@ func TestSuccessAfterAFailureLeavesTheChannelsClearingAndEndsTheCase(t *testing.
 	if want := "wechat has paid after all: the case failed_refund of number rf01 is over"; d.Detail() != want || len(d.Cases) != 0 {
 		t.Errorf("detail %q, want %q; cases %v", d.Detail(), want, d.Cases)
 	}
+	if d.Closes == nil || d.Closes.Kind != tasks.RefundRevise || d.Closes.By != ledger.BySettled {
+		t.Errorf("closes %+v", d.Closes)
+	}
+}
+
+// What a person did with the failure's money decides what a later success means.
+func TestSuccessAfterAFailureThatAPersonHasDecided(t *testing.T) {
+	t.Parallel()
+	for by, twice := range map[tasks.Kind]bool{tasks.CreditCase: true, tasks.ReturnCase: true, tasks.CloseCase: false} {
+		answered := failure(false, 6_00)
+		answered.Case.ClosedBy = by
+		d := revise(t, answered)
+		if !d.Applied() || (len(d.Cases) == 1) != twice || (len(d.Transfers) == 1) != twice || d.Closes != nil {
+			t.Errorf("after %s: moves %v, cases %v, closes %v", by, moves(d), d.Cases, d.Closes)
+		}
+	}
 }
 
 // What counts is what the failure's answer did with the money, whatever the revision says of consent.
@@ -43,7 +63,7 @@ func TestSuccessAfterAFailureThatCreditedTheUserAsksAPerson(t *testing.T) {
 	t.Parallel()
 	d := revise(t, failure(true, 6_00))
 	wantMoves(t, d, "channel/wechat/refunding -> channel/wechat/clearing 6.00")
-	want := []ledger.Case{{Kind: refund.PaidTwice, Account: "channel/wechat/refunding", Amount: money.FromFen(6_00),
+	want := []ledger.Case{{Kind: ledger.PaidTwice, Account: "channel/wechat/refunding", Amount: money.FromFen(6_00),
 		Detail: "wechat has paid refund r1, number rf01, whose amount user ada had already got as cash"}}
 	if diff := cmp.Diff(want, d.Cases); diff != "" {
 		t.Errorf("cases (-want +got):\n%s", diff)

@@ -23,6 +23,8 @@ var update = flag.Bool("update", false, "write golden files that are missing")
 // instant has microseconds, the finest that is kept.
 var instant = time.Date(2026, 3, 2, 4, 5, 6, 123456000, time.UTC)
 
+const caseID = "2.019b1c0e-6d5a-7c2e-9d4e-0a6f3f2b1c11.0"
+
 // goldenPayloads by the name of their file: the kind, with a dash for its colon, and what is special.
 func goldenPayloads() map[string]tasks.Payload {
 	return map[string]tasks.Payload{
@@ -51,6 +53,14 @@ func goldenPayloads() map[string]tasks.Payload {
 		"transfer-send": &tasks.Transfer{TransferID: "t1", FromUserID: "u1", ToUserID: "u2", Amount: yuan("10.00"), OccurredAt: instant},
 		"wealth-enrol": &tasks.Enrolment{EnrolmentID: "e1", UserID: "u1", ProductID: "xiaojinku", KeepAmount: yuan("0.00"),
 			ConsentVersion: "2026-01 第一版", OccurredAt: instant},
+		"case-credit":           &tasks.CaseCredit{CaseID: caseID, UserID: "u1", By: "ada", Note: "客户来电 <hers>"},
+		"case-return":           &tasks.CaseReturn{CaseID: caseID, By: "ada", Note: "paid twice"},
+		"case-close":            &tasks.CaseClosing{CaseID: caseID, Statement: tasks.PaidAtChannel, By: "ada", Note: "looked up"},
+		"transfer-receive.case": &tasks.TransferArrival{CaseID: caseID, FromBook: 2, ToUserID: "u2", Amount: yuan("10.00"), OccurredAt: instant},
+		"refund-send.case": &tasks.RefundOrder{Number: "rc0123456789abcdef0123456789abcd", CaseID: caseID, Channel: tasks.SourceWeChat,
+			ChannelTxnID: "4200001", Captured: yuan("10.00"), Amount: yuan("10.00"), OccurredAt: instant},
+		"refund-answer.case": &tasks.RefundResult{Number: "rc0123456789abcdef0123456789abcd", CaseID: caseID, Channel: tasks.SourceWeChat,
+			Amount: yuan("10.00"), Result: tasks.RefundFailed, Reason: "closed", OccurredAt: instant},
 		"sweep-run": &tasks.Sweep{ProductID: "xiaojinku", BusinessDate: "2026-03-02"},
 
 		"transfer-receive":  &tasks.TransferArrival{TransferID: "t1", FromBook: 3, ToUserID: "u2", Amount: yuan("10.00"), OccurredAt: instant},

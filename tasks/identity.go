@@ -56,8 +56,13 @@ func (p *Transfer) identity() identity {
 	return identity{key: p.TransferID, userID: p.FromUserID, occurredAt: p.OccurredAt}
 }
 
+// No transfer's id has a slash: what arrives of a case has a key that no producer can take.
 func (p *TransferArrival) identity() identity {
-	return identity{key: p.TransferID, userID: p.ToUserID, occurredAt: p.OccurredAt}
+	key := p.TransferID
+	if p.CaseID != "" {
+		key = "case/" + p.CaseID
+	}
+	return identity{key: key, userID: p.ToUserID, occurredAt: p.OccurredAt}
 }
 
 func (p *Enrolment) identity() identity {
@@ -77,11 +82,21 @@ func (p *SweepPart) identity() identity {
 }
 
 func (p *RefundOrder) identity() identity {
-	return identity{key: p.Number, userID: p.UserID, occurredAt: p.OccurredAt}
+	return numberIdentity(p.Number, p.UserID, p.CaseID, p.OccurredAt)
 }
 
 func (p *RefundResult) identity() identity {
-	return identity{key: p.Number, userID: p.UserID, occurredAt: p.OccurredAt}
+	return numberIdentity(p.Number, p.UserID, p.CaseID, p.OccurredAt)
+}
+
+// numberIdentity books what is under a refund number with the refund's user, or with the case whose money is paid back.
+func numberIdentity(number, userID, caseID string, occurredAt time.Time) identity {
+	who := identity{userID: userID}
+	if caseID != "" {
+		who = caseIdentity(caseID)
+	}
+	who.key, who.occurredAt = number, occurredAt
+	return who
 }
 
 func (p *RefundRevision) identity() identity { return (*RefundResult)(p).identity() }

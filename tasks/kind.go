@@ -19,6 +19,16 @@ const (
 	SweepRun        Kind = "sweep:run"
 )
 
+// The kinds that a person asks for who decides a case. Each is asked of a case once: its key is the case's id.
+const (
+	// CreditCase pays the money that stands behind a case to a user.
+	CreditCase Kind = "case:credit"
+	// ReturnCase sends a payment that stands in suspense back to its payer.
+	ReturnCase Kind = "case:return"
+	// CloseCase closes a case by a statement of what became of its money outside of the books.
+	CloseCase Kind = "case:close"
+)
+
 // The kinds that only settled itself asks for, as follow-ups of other requests or for what a channel has told.
 const (
 	// RechargeSuspend books a channel's payment that no recharge order explains, until a person decides.
@@ -57,6 +67,9 @@ var kinds = map[Kind]kindFacts{
 	RefundSend:  {queue: Low, internal: true, blank: func() Payload { return new(RefundOrder) }},
 	RewardGrant: {queue: Low, blank: func() Payload { return new(Reward) }},
 	WealthEnrol: {queue: Low, blank: func() Payload { return new(Enrolment) }},
+	CreditCase:  {queue: Refunds, blank: func() Payload { return new(CaseCredit) }},
+	ReturnCase:  {queue: Refunds, blank: func() Payload { return new(CaseReturn) }},
+	CloseCase:   {queue: Refunds, blank: func() Payload { return new(CaseClosing) }},
 }
 
 // Kinds lists every kind in alphabetical order.

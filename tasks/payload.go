@@ -166,9 +166,11 @@ type Transfer struct {
 	OccurredAt time.Time    `json:"occurred_at"`
 }
 
-// TransferArrival is the second half of a transfer between two books.
+// TransferArrival is the second half of a transfer between two books, or of a case's money that goes to a user of another book: it has the
+// id of the one or of the other.
 type TransferArrival struct {
-	TransferID string       `json:"transfer_id"`
+	TransferID string       `json:"transfer_id,omitempty"`
+	CaseID     string       `json:"case_id,omitempty"`
 	FromBook   int          `json:"from_book"`
 	ToUserID   string       `json:"to_user_id"`
 	Amount     money.Amount `json:"amount"`
@@ -199,13 +201,14 @@ type SweepPart struct {
 	AfterUserID  string `json:"after_user_id"`
 }
 
-// RefundOrder asks a channel to pay a leg of a refund back. Number is the refund number at the channel: it is stored with this
-// request before the first call and never changes.
+// RefundOrder asks a channel to pay a leg of a refund back, or a payment that stood in suspense: that one is of a case, and of no refund,
+// order or user. Number is the refund number at the channel: it is stored with this request before the first call and never changes.
 type RefundOrder struct {
 	Number       string       `json:"number"`
+	CaseID       string       `json:"case_id,omitempty"`
 	RefundID     string       `json:"refund_id"`
 	OrderID      string       `json:"order_id"`
-	UserID       string       `json:"user_id"`
+	UserID       string       `json:"user_id,omitempty"`
 	Leg          int          `json:"leg"`
 	Channel      Source       `json:"channel"`
 	ChannelTxnID string       `json:"channel_txn_id,omitempty"`
@@ -218,8 +221,9 @@ type RefundOrder struct {
 // RefundResult is a channel's final answer to a RefundOrder.
 type RefundResult struct {
 	Number     string       `json:"number"`
+	CaseID     string       `json:"case_id,omitempty"`
 	RefundID   string       `json:"refund_id"`
-	UserID     string       `json:"user_id"`
+	UserID     string       `json:"user_id,omitempty"`
 	Channel    Source       `json:"channel"`
 	Amount     money.Amount `json:"amount"`
 	Result     RefundEnd    `json:"result"`

@@ -99,6 +99,11 @@ const (
 	ProductNotOffered     Reason = "product_not_offered"
 	NotEnrolled           Reason = "not_enrolled"
 	AnswerMatchesNoRefund Reason = "answer_matches_no_refund"
+	NoSuchCase            Reason = "no_such_case"
+	CaseIsClosed          Reason = "case_is_closed"
+	CaseHasNoMoney        Reason = "case_has_no_money"
+	CaseHasNoPayment      Reason = "case_has_no_payment"
+	CaseHasMoney          Reason = "case_has_money"
 )
 
 // Status says what acceptance made of a request.

@@ -164,7 +164,7 @@ func (p *Transfer) validate(c *fieldCheck) {
 }
 
 func (p *TransferArrival) validate(c *fieldCheck) {
-	c.id("transfer_id", p.TransferID)
+	c.orCase("transfer_id", p.TransferID, p.CaseID)
 	c.id("to_user_id", p.ToUserID)
 	c.positive("amount", p.Amount)
 	c.eventTime("occurred_at", p.OccurredAt)
@@ -195,7 +195,7 @@ func (p *SweepPart) validate(c *fieldCheck) {
 
 func (p *RefundOrder) validate(c *fieldCheck) {
 	c.id("number", p.Number)
-	c.id("user_id", p.UserID)
+	c.orCase("user_id", p.UserID, p.CaseID)
 	oneOf(c, "channel", p.Channel, Channels()...)
 	c.positive("amount", p.Amount)
 	c.eventTime("occurred_at", p.OccurredAt)
@@ -203,7 +203,7 @@ func (p *RefundOrder) validate(c *fieldCheck) {
 
 func (p *RefundResult) validate(c *fieldCheck) {
 	c.id("number", p.Number)
-	c.id("user_id", p.UserID)
+	c.orCase("user_id", p.UserID, p.CaseID)
 	oneOf(c, "channel", p.Channel, Channels()...)
 	oneOf(c, "result", p.Result, RefundSucceeded, RefundFailed)
 	c.text("reason", p.Reason, false)

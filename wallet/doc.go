@@ -11,6 +11,9 @@
 //	payment:capture    user reward | user cash | channel clearing -> merchant payable, once per leg
 //	transfer:send      user cash -> user cash, or user cash -> interbook/<n> and a transfer:receive in book n
 //	transfer:receive   interbook/<n> -> user cash
+//	case:credit        suspense | channel refunding -> user cash, or -> interbook/<n> and a transfer:receive in book n; the case is closed
+//	case:return        suspense -> channel refunding, and a refund:send; the case is closed
+//	case:close         suspense | channel refunding -> channel clearing, as a person states; the case is closed
 //
 // # Invariants
 //
@@ -22,6 +25,8 @@
 //   - W5 What the legs paid of the lines adds up exactly: each line's parts to what was paid for the line, each leg's parts to the leg.
 //   - W6 A transfer between two books is one debit here and one credit there. The credit is a follow-up request, stored in the
 //     transaction of the debit, so that it cannot be lost; it has no rule to refuse it.
+//   - W7 A case has one way out. It is closed in the transaction that moves its money, all of it, and by nothing else; what would be a
+//     second way out is refused. Each is asked for under the case's id, so that asking again is a replay.
 //
 // # Allocation of an order's lines
 //
@@ -33,7 +38,8 @@
 // # Failures
 //
 // A payment into the balance that no recharge order explains (unknown, closed or expired, of another amount or channel, or paid already)
-// is never credited and never dropped: it stands in suspense until a person gives it back or credits it.
+// is never credited and never dropped: it stands in suspense until a person gives it back or credits it. A payment that its channel does not take back stands in suspense
+// again, under a case of its own: see package refund.
 //
 // A refused payment that has a channel leg leaves the channel's money where it is, outside the books: who captured it at the channel
 // gives it back there. A transfer whose second half has not been applied stands in an interbook account until it is. A merchant that

@@ -7,9 +7,6 @@ import (
 	"github.com/settled-dev/settled/tasks"
 )
 
-// UnmatchedRecharge is the kind of case that asks a person whose a channel's payment is, which no recharge order explains.
-const UnmatchedRecharge = "unmatched_recharge"
-
 // RechargeSuspend is the rule of recharge:suspend: a channel's payment that no recharge order explains is kept in suspense, once (W1),
 // and a person is asked. It can never be credited as well: whichever of both is applied first has the payment.
 func RechargeSuspend() ledger.Rule { return ledger.NewRule(readSuspension, suspendRecharge) }
@@ -27,7 +24,7 @@ func suspendRecharge(s *ledger.State, _ *ledger.Request, p *tasks.Suspension) le
 	d := ledger.Apply("no recharge (" + string(p.Cause) + "), a person decides")
 	d.Receipts = []ledger.Receipt{receipt}
 	d.Move(s.Account(ledger.ChannelClearing(p.Channel)), s.Account(suspense), p.Amount)
-	d.Cases = []ledger.Case{{Kind: UnmatchedRecharge, Account: suspense, Amount: p.Amount, Detail: describeSuspension(p)}}
+	d.Cases = []ledger.Case{{Kind: ledger.UnmatchedRecharge, Account: suspense, Amount: p.Amount, Detail: describeSuspension(p)}}
 	return d
 }
 

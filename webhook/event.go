@@ -13,6 +13,7 @@ type Event string
 var nouns = map[tasks.Kind]string{
 	tasks.PaymentCapture: "payment", tasks.RefundApply: "refund", tasks.RechargeConfirm: "recharge", tasks.RewardGrant: "reward",
 	tasks.TransferSend: "transfer", tasks.WealthEnrol: "enrolment", tasks.SweepRun: "sweep",
+	tasks.CreditCase: "case_credit", tasks.ReturnCase: "case_return", tasks.CloseCase: "case_close",
 }
 
 // The events that are not a kind's noun and its result.

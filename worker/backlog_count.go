@@ -23,10 +23,11 @@ const (
 	backlogKept = time.Minute
 )
 
-// backlogCount counts what is outstanding in PostgreSQL, behind the scrapes: they are served the last count while the next one runs.
+// backlogCount counts what is outstanding in PostgreSQL, and the open cases, behind the scrapes: they are served the last count while the next one runs.
 // Its methods may be called by several goroutines at once.
 type backlogCount struct {
 	read   func(context.Context) ([]ledger.Backlog, error)
+	cases  func(context.Context) ([]ledger.OpenCases, error)
 	clock  clock.Timer
 	logger *slog.Logger
 	base   func() context.Context // a scrape brings none
@@ -61,7 +62,11 @@ func (b *backlogCount) begin() {
 func (b *backlogCount) run() {
 	ctx, cancel := context.WithTimeout(b.base(), backlogTimeout)
 	defer cancel()
+	var open []ledger.OpenCases
 	backlog, err := b.read(ctx)
+	if err == nil {
+		open, err = b.cases(ctx)
+	}
 	if err != nil {
 		b.logger.LogAttrs(ctx, slog.LevelWarn, "cannot count what waits", slog.String("source", "postgres"), slog.String("error", err.Error()))
 	}
@@ -69,7 +74,7 @@ func (b *backlogCount) run() {
 	defer b.mu.Unlock()
 	b.ended, b.up = true, err == nil
 	if b.up {
-		b.counts, b.counted, b.lacking = backlogMetrics(backlog), b.begun, time.Time{}
+		b.counts, b.counted, b.lacking = append(backlogMetrics(backlog), caseMetrics(open)...), b.begun, time.Time{}
 	}
 	close(b.running)
 	b.running = nil
@@ -138,6 +143,23 @@ func backlogMetrics(backlog []ledger.Backlog) []prometheus.Metric {
 	for at, b := range found {
 		metrics = append(metrics, gauge(backlogDesc, float64(b.Requests), string(at.kind), at.state),
 			gauge(backlogAgeDesc, b.OldestAge.Seconds(), string(at.kind), at.state))
+	}
+	return metrics
+}
+
+// caseMetrics tells of every kind of case, also of those of which none is open.
+func caseMetrics(open []ledger.OpenCases) []prometheus.Metric {
+	found := map[ledger.CaseKind]ledger.OpenCases{}
+	for _, kind := range ledger.CaseKinds() {
+		found[kind] = ledger.OpenCases{}
+	}
+	for _, o := range open {
+		found[o.Kind] = o
+	}
+	var metrics []prometheus.Metric
+	for kind, o := range found {
+		metrics = append(metrics, gauge(openCasesDesc, float64(o.Cases), string(kind)),
+			gauge(oldestCaseDesc, o.OldestAge.Seconds(), string(kind)))
 	}
 	return metrics
 }

@@ -100,7 +100,8 @@ func TestScrapeServesTheLastBacklogWhilePendingIsLocked(t *testing.T) {
 
 // countOf is a count whose answers the test gives.
 func countOf(t *testing.T, now *clock.Manual, read func(context.Context) ([]ledger.Backlog, error)) *backlogCount {
-	return &backlogCount{read: read, clock: now, logger: discard, base: t.Context}
+	none := func(context.Context) ([]ledger.OpenCases, error) { return nil, nil }
+	return &backlogCount{read: read, cases: none, clock: now, logger: discard, base: t.Context}
 }
 
 // told is what a scrape is told: whether PostgreSQL is up, how many rewards are outstanding, and since when.

@@ -38,6 +38,10 @@ var (
 		"Age of the oldest request without an outcome; 0 when there is none.", []string{"kind", "state"}, nil)
 	backlogCountAgeDesc = prometheus.NewDesc("settled_worker_backlog_count_age_seconds",
 		"Time since the counts of settled_worker_backlog_requests and settled_worker_backlog_oldest_seconds were made.", nil, nil)
+	openCasesDesc = prometheus.NewDesc("settled_ledger_open_cases",
+		"Cases that wait for a person to decide, by kind.", []string{"kind"}, nil)
+	oldestCaseDesc = prometheus.NewDesc("settled_ledger_oldest_case_age_seconds",
+		"Age of the oldest case that waits for a person to decide; 0 when there is none.", []string{"kind"}, nil)
 	collectorUpDesc = prometheus.NewDesc("settled_worker_collector_up",
 		"Whether the counts of this source could be read: 1 they could, 0 not. Those of redis are then absent, those of postgres a minute later.",
 		[]string{"source"}, nil)
@@ -57,14 +61,14 @@ type collector struct {
 }
 
 func newCollector(config Config, base func() context.Context) *collector {
-	backlog := &backlogCount{read: config.Ledger.Backlog, clock: config.Clock, logger: config.Logger, base: base}
+	backlog := &backlogCount{read: config.Ledger.Backlog, cases: config.Ledger.OpenCases, clock: config.Clock, logger: config.Logger, base: base}
 	return &collector{backlog: backlog, redis: config.Redis, clock: config.Clock, logger: config.Logger, base: base}
 }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(descs chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{queueTasksDesc, queueAgeDesc, queuePausedDesc, backlogDesc, backlogAgeDesc,
-		backlogCountAgeDesc, collectorUpDesc} {
+		backlogCountAgeDesc, openCasesDesc, oldestCaseDesc, collectorUpDesc} {
 		descs <- desc
 	}
 }

@@ -28,7 +28,8 @@ const (
 	// Read looks things up: the requests and recharge orders of the key's own producer; and all users and orders, which are the wallet's,
 	// whichever producers serve them.
 	Read Scope = "read"
-	// Admin does all of these, sees the requests of every producer, and asks for what is the whole ledger's, such as a sweep.
+	// Admin does all of these, sees the requests of every producer, sees and decides cases, and asks for what is the whole ledger's, such
+	// as a sweep.
 	Admin Scope = "admin"
 )
 
@@ -46,6 +47,9 @@ var kindScopes = map[tasks.Kind]Scope{
 	tasks.TransferSend:    TransfersWrite,
 	tasks.WealthEnrol:     WealthWrite,
 	tasks.SweepRun:        Admin,
+	tasks.CreditCase:      Admin,
+	tasks.ReturnCase:      Admin,
+	tasks.CloseCase:       Admin,
 }
 
 // ScopeOf is the scope that asking for a kind needs: Admin for a kind that has none of its own.

@@ -16,6 +16,7 @@ func TestEveryKindThatProducersAskForHasAScope(t *testing.T) {
 	want := map[tasks.Kind]access.Scope{
 		tasks.PaymentCapture: "payments:write", tasks.RefundApply: "refunds:write", tasks.RechargeConfirm: "recharges:write",
 		tasks.RewardGrant: "rewards:write", tasks.TransferSend: "transfers:write", tasks.WealthEnrol: "wealth:write", tasks.SweepRun: "admin",
+		tasks.CreditCase: "admin", tasks.ReturnCase: "admin", tasks.CloseCase: "admin",
 	}
 	for _, kind := range tasks.Kinds() {
 		switch scope := access.ScopeOf(kind); {

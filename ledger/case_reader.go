@@ -1,0 +1,154 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/settled-dev/settled/money"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// ErrNoCase says that no case has the id.
+var ErrNoCase = errors.New("no such case")
+
+// CaseRecord is a case as people see it.
+type CaseRecord struct {
+	ID       string       `json:"id" doc:"Under which it is decided: a case:credit, case:return or case:close of this case_id."`
+	Kind     CaseKind     `json:"kind" enum:"unmatched_recharge,failed_return,failed_refund,paid_twice"`
+	Account  AccountName  `json:"account" doc:"Where the amount stands; of paid_twice, which is short of it."`
+	Amount   money.Amount `json:"amount"`
+	Detail   string       `json:"detail"`
+	Opened   CaseRequest  `json:"opened_by"`
+	OpenedAt time.Time    `json:"opened_at"`
+	Closing  *CaseEnd     `json:"closing,omitempty" doc:"How it was closed; absent while it is open."`
+}
+
+// CaseRequest is the request that opened or closed a case.
+type CaseRequest struct {
+	Kind tasks.Kind `json:"kind"`
+	Key  string     `json:"key"`
+}
+
+// CaseEnd is how a case was closed.
+type CaseEnd struct {
+	CaseRequest
+	By   string    `json:"by" doc:"Who decided it; settled, when no person did."`
+	Note string    `json:"note"`
+	At   time.Time `json:"closed_at"`
+}
+
+// CaseFilter says which cases are listed; the zero one lists all.
+type CaseFilter struct {
+	Open bool     // only open ones
+	Kind CaseKind // empty for all kinds
+}
+
+// CasePosition is where a page of cases ends.
+type CasePosition struct {
+	OpenedAt time.Time
+	Ref      tasks.CaseRef
+}
+
+// FirstCase is where a list of cases begins: before it stands none.
+func FirstCase() CasePosition { return CasePosition{Ref: tasks.CaseRef{Book: -1}} }
+
+const caseColumnsSQL = `
+SELECT c.book, c.request_id, c.ordinal, c.kind, c.account, c.amount_fen, c.detail, r.kind, r.key, c.opened_at,
+       coalesce(by.kind, ''), coalesce(by.key, ''), coalesce(x.closed_by, ''), coalesce(x.note, ''), x.closed_at
+FROM cases c
+JOIN requests r ON r.book = c.book AND r.id = c.request_id
+LEFT JOIN case_closings x ON x.book = c.book AND x.request_id = c.request_id AND x.ordinal = c.ordinal
+LEFT JOIN requests by ON by.book = x.book AND by.id = x.closing_request_id`
+
+const listCasesSQL = caseColumnsSQL + `
+WHERE (c.opened_at, c.book, c.request_id, c.ordinal) > ($1, $2::smallint, $3::uuid, $4::smallint)
+    AND (NOT $5 OR x.book IS NULL) AND ($6 = '' OR c.kind = $6)
+ORDER BY c.opened_at, c.book, c.request_id, c.ordinal
+LIMIT $7`
+
+const readCaseSQL = caseColumnsSQL + `
+WHERE c.book = $1 AND c.request_id = $2 AND c.ordinal = $3`
+
+// Cases lists cases, the oldest first. after is FirstCase or the next of the page before; limit is 1 to 1000. next is nil on the last page.
+func (r *Reader) Cases(ctx context.Context, filter CaseFilter, after CasePosition, limit int) (
+	page []CaseRecord, next *CasePosition, err error,
+) {
+	limit = min(max(limit, 1), 1000)
+	page, err = queryRows(ctx, r.pool, scanCase, listCasesSQL, after.OpenedAt, after.Ref.Book, after.Ref.Request, after.Ref.Ordinal,
+		filter.Open, string(filter.Kind), limit+1)
+	if err != nil {
+		return nil, nil, fmt.Errorf("list cases: %w", err)
+	}
+	if len(page) <= limit {
+		return page, nil, nil
+	}
+	page = page[:limit]
+	last := &page[limit-1]
+	ref, err := tasks.ParseCaseID(last.ID)
+	return page, &CasePosition{OpenedAt: last.OpenedAt, Ref: ref}, err
+}
+
+// Case looks one case up. It returns ErrNoCase, wrapped.
+func (r *Reader) Case(ctx context.Context, ref tasks.CaseRef) (CaseRecord, error) {
+	found, err := queryRows(ctx, r.pool, scanCase, readCaseSQL, ref.Book, ref.Request, ref.Ordinal)
+	switch {
+	case err != nil:
+		return CaseRecord{}, fmt.Errorf("look up case %s: %w", ref, err)
+	case len(found) == 0:
+		return CaseRecord{}, fmt.Errorf("case %s: %w", ref, ErrNoCase)
+	}
+	return found[0], nil
+}
+
+func scanCase(row pgx.CollectableRow) (CaseRecord, error) {
+	var c CaseRecord
+	var ref tasks.CaseRef
+	var fen int64
+	var end CaseEnd
+	var closedAt *time.Time
+	err := row.Scan(&ref.Book, &ref.Request, &ref.Ordinal, &c.Kind, &c.Account, &fen, &c.Detail, &c.Opened.Kind, &c.Opened.Key, &c.OpenedAt,
+		&end.Kind, &end.Key, &end.By, &end.Note, &closedAt)
+	c.ID, c.Amount = ref.String(), money.FromFen(fen)
+	if closedAt != nil {
+		end.At = *closedAt
+		c.Closing = &end
+	}
+	return c, err
+}
+
+// OpenCases counts the open cases of a kind.
+type OpenCases struct {
+	Kind      CaseKind
+	Cases     int64
+	OldestAge time.Duration
+}
+
+const openCasesSQL = `
+SELECT c.kind, count(*), greatest(0, extract(epoch FROM clock_timestamp() - min(c.opened_at)))::float8
+FROM cases c
+LEFT JOIN case_closings x ON x.book = c.book AND x.request_id = c.request_id AND x.ordinal = c.ordinal
+WHERE x.book IS NULL
+GROUP BY c.kind`
+
+// OpenCases counts what waits for a person to decide. Kinds that nothing is open of are absent. It reads all cases: there are few.
+func (l *Ledger) OpenCases(ctx context.Context) ([]OpenCases, error) {
+	rows, err := l.pool.Query(ctx, openCasesSQL)
+	if err != nil {
+		return nil, fmt.Errorf("count open cases: %w", err)
+	}
+	open, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (OpenCases, error) {
+		var o OpenCases
+		var seconds float64
+		err := row.Scan(&o.Kind, &o.Cases, &seconds)
+		o.OldestAge = time.Duration(seconds * float64(time.Second))
+		return o, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count open cases: %w", err)
+	}
+	return open, nil
+}

@@ -1,0 +1,117 @@
+package wallet
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/settled-dev/settled/ledger"
+	"github.com/settled-dev/settled/tasks"
+)
+
+// CreditCase is the rule of case:credit: all the money that stands behind a case becomes a user's cash, and the case is closed (W7). When
+// the user lives in another book it goes there as a transfer's does (W6).
+func CreditCase() ledger.Rule { return ledger.NewRule(readCredit, creditCase) }
+
+// ReturnCase is the rule of case:return: a payment that stands in suspense is sent back through its channel, whole, and the case is closed
+// (W7). A follow-up asks the channel. Should the channel not pay, the money comes back to suspense under a new case.
+func ReturnCase() ledger.Rule { return ledger.NewRule(readReturn, returnCase) }
+
+// CloseCase is the rule of case:close: a case is closed by a statement of what became of its money outside of the books. Money that stands
+// behind it goes where the statement says that it went; only a case without any is closed with nothing moved.
+func CloseCase() ledger.Rule { return ledger.NewRule(readClosing, closeCase) }
+
+// caseOf is the case that a validated id names.
+func caseOf(id string) tasks.CaseRef {
+	ref, _ := tasks.ParseCaseID(id)
+	return ref
+}
+
+func readCredit(p *tasks.CaseCredit, r *ledger.Reads) {
+	r.Case(caseOf(p.CaseID))
+	r.Account(ledger.UserCash(p.UserID))
+}
+
+func readReturn(p *tasks.CaseReturn, r *ledger.Reads) { r.Case(caseOf(p.CaseID)) }
+
+func readClosing(p *tasks.CaseClosing, r *ledger.Reads) { r.Case(caseOf(p.CaseID)) }
+
+// refuseCase finds why nothing can be done about a case: it is not there, or has had its way out. The reason is empty when it is open.
+func refuseCase(s *ledger.State, id string) (*ledger.StandingCase, tasks.Reason, string) {
+	found, ok := s.Case(caseOf(id))
+	switch {
+	case !ok:
+		return nil, tasks.NoSuchCase, "book " + fmt.Sprint(s.Book()) + " has no case " + id
+	case found.ClosedBy != "":
+		return nil, tasks.CaseIsClosed, "case " + id + " was closed by " + string(found.ClosedBy)
+	}
+	return found, "", ""
+}
+
+func creditCase(s *ledger.State, request *ledger.Request, p *tasks.CaseCredit) ledger.Decision {
+	found, reason, detail := refuseCase(s, p.CaseID)
+	switch {
+	case reason != "":
+		return ledger.Reject(reason, detail)
+	case !found.Kind.HasMoney():
+		return ledger.Reject(tasks.CaseHasNoMoney, shortageOf(found))
+	}
+	d := ledger.Apply("")
+	d.Closes = &ledger.Closing{Case: found, Kind: tasks.CreditCase, By: p.By, Note: p.Note}
+	book := tasks.BookOf(p.UserID, s.Books())
+	if book == s.Book() {
+		d.Move(s.Account(found.Account), s.Account(ledger.UserCash(p.UserID)), found.Amount)
+		return d
+	}
+	d = d.WithDetail(fmt.Sprintf("the user is in book %d", book))
+	d.Move(s.Account(found.Account), s.Account(ledger.Interbook(book)), found.Amount)
+	d.FollowUps = []tasks.Payload{&tasks.TransferArrival{CaseID: p.CaseID, FromBook: s.Book(), ToUserID: p.UserID, Amount: found.Amount,
+		OccurredAt: request.OccurredAt}}
+	return d
+}
+
+func returnCase(s *ledger.State, request *ledger.Request, p *tasks.CaseReturn) ledger.Decision {
+	found, reason, detail := refuseCase(s, p.CaseID)
+	switch {
+	case reason != "":
+		return ledger.Reject(reason, detail)
+	case found.Payment == ledger.Receipt{}:
+		return ledger.Reject(tasks.CaseHasNoPayment, "a "+string(found.Kind)+" is no payment that stands in suspense")
+	}
+	payment := found.Payment
+	d := ledger.Apply("")
+	d.Closes = &ledger.Closing{Case: found, Kind: tasks.ReturnCase, By: p.By, Note: p.Note}
+	d.Move(s.Account(found.Account), s.Account(ledger.ChannelRefunding(payment.Channel)), found.Amount)
+	d.FollowUps = []tasks.Payload{&tasks.RefundOrder{Number: ReturnNumber(p.CaseID), CaseID: p.CaseID, Channel: payment.Channel,
+		ChannelTxnID: payment.TxnID, Captured: found.Amount, Amount: found.Amount, OccurredAt: request.OccurredAt}}
+	return d
+}
+
+func closeCase(s *ledger.State, _ *ledger.Request, p *tasks.CaseClosing) ledger.Decision {
+	found, reason, detail := refuseCase(s, p.CaseID)
+	switch {
+	case reason != "":
+		return ledger.Reject(reason, detail)
+	case found.Kind.HasMoney() && p.Statement == tasks.ShortageStays:
+		return ledger.Reject(tasks.CaseHasMoney, fmt.Sprintf("%s stand behind it in %s", found.Amount, found.Account))
+	case !found.Kind.HasMoney() && p.Statement != tasks.ShortageStays:
+		return ledger.Reject(tasks.CaseHasNoMoney, shortageOf(found))
+	}
+	d := ledger.Apply("")
+	d.Closes = &ledger.Closing{Case: found, Kind: tasks.CloseCase, By: p.By, Note: p.Note}
+	if found.Kind.HasMoney() {
+		d.Move(s.Account(found.Account), s.Account(ledger.ChannelClearing(found.Account.Channel())), found.Amount)
+	}
+	return d
+}
+
+func shortageOf(found *ledger.StandingCase) string {
+	return fmt.Sprintf("nothing stands behind it: %s is short of %s", found.Account, found.Amount)
+}
+
+// ReturnNumber is the refund number under which a channel is asked to pay a case's payment back: the same every time, another for every
+// case, and none of a refund's, which begin otherwise. Every channel takes its 32 letters and digits.
+func ReturnNumber(caseID string) string {
+	sum := sha256.Sum256([]byte(caseID))
+	return ("rc" + hex.EncodeToString(sum[:]))[:32]
+}
