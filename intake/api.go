@@ -96,6 +96,7 @@ func NewAPI(config Config) *API {
 	a.registerRechargeOrders(routes)
 	a.registerLookups(routes)
 	a.registerOutstanding(routes)
+	a.registerCases(routes)
 	a.registerOrders(routes)
 	a.registerPreview(routes)
 	a.registerStatement(routes)

@@ -45,5 +45,6 @@ type commands struct {
 
 	Dead    deadCommand    `cmd:"" group:"mend" help:"List the requests that wait for a person."`
 	Requeue requeueCommand `cmd:"" group:"mend" help:"Let a dead request run again."`
+	Case    caseCommand    `cmd:"" group:"mend" help:"List and decide the cases: money that waits for a person."`
 	Policy  policyCommand  `cmd:"" group:"mend" help:"Print the business settings, or set new ones."`
 }
