@@ -110,7 +110,7 @@ func (a *API) getCase(ctx context.Context, in *caseInput) (*caseOutput, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	ref, err := tasks.ParseCaseID(in.CaseID)
-	if err != nil {
+	if err != nil { // what is no id is answered as what is not there
 		return nil, notFound("there is no such case")
 	}
 	found, err := a.config.Reader.Case(ctx, ref)

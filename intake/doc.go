@@ -10,6 +10,8 @@
 //	POST /v1/recharge-orders                      open a recharge order
 //	GET  /v1/recharge-orders/{recharge_id}        one order: its number at the channel, and whether it is paid
 //	POST /v1/recharge-orders/{recharge_id}/close  close one that is not paid
+//	GET  /v1/cases                                cases, which a person decides by requests of the kinds case:credit, case:return, case:close
+//	GET  /v1/cases/{case_id}                      one case, and how it was closed
 //	POST /v1/notices/{channel}                    where channels send their notices; see package notice
 //	GET  /v1/orders/{order_id}                    what an order captured, gave back, and can still give back, by leg and line
 //	GET  /v1/orders/{order_id}/refunds            the refunds that were asked of it

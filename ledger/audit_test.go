@@ -83,7 +83,7 @@ var breaks = []struct {
 		WHERE kind = 'refund:answer'`},
 	{"a revision of nothing", "I10", "no applied failure", `DELETE FROM outcomes
 		WHERE request_id = (SELECT id FROM requests WHERE kind = 'refund:answer' AND payload ->> 'result' = 'failed')`},
-	{"suspense that no case asks about", "I11", "its open cases ask about 300", "DELETE FROM cases WHERE amount_fen = 300"},
+	{"suspense that no case asks about", "I11", "holds 300 fen", "DELETE FROM cases WHERE amount_fen = 300"},
 	{"a case that is closed and has kept its money", "I11", "its open cases ask about 0", `INSERT INTO case_closings
 		SELECT book, request_id, ordinal, gen_random_uuid(), 'eve', 'x', now() FROM cases WHERE amount_fen = 300`},
 	{"a closing of no case", "I11", "was never opened", `UPDATE case_closings SET ordinal = 7

@@ -124,11 +124,12 @@ func scanCase(row pgx.CollectableRow) (CaseRecord, error) {
 type OpenCases struct {
 	Kind      CaseKind
 	Cases     int64
+	Amount    money.Amount // of all of them
 	OldestAge time.Duration
 }
 
 const openCasesSQL = `
-SELECT c.kind, count(*), greatest(0, extract(epoch FROM clock_timestamp() - min(c.opened_at)))::float8
+SELECT c.kind, count(*), sum(c.amount_fen)::bigint, greatest(0, extract(epoch FROM clock_timestamp() - min(c.opened_at)))::float8
 FROM cases c
 LEFT JOIN case_closings x ON x.book = c.book AND x.request_id = c.request_id AND x.ordinal = c.ordinal
 WHERE x.book IS NULL
@@ -142,8 +143,10 @@ func (l *Ledger) OpenCases(ctx context.Context) ([]OpenCases, error) {
 	}
 	open, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (OpenCases, error) {
 		var o OpenCases
+		var fen int64
 		var seconds float64
-		err := row.Scan(&o.Kind, &o.Cases, &seconds)
+		err := row.Scan(&o.Kind, &o.Cases, &fen, &seconds)
+		o.Amount = money.FromFen(fen)
 		o.OldestAge = time.Duration(seconds * float64(time.Second))
 		return o, err
 	})

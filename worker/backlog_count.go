@@ -159,6 +159,7 @@ func caseMetrics(open []ledger.OpenCases) []prometheus.Metric {
 	var metrics []prometheus.Metric
 	for kind, o := range found {
 		metrics = append(metrics, gauge(openCasesDesc, float64(o.Cases), string(kind)),
+			gauge(openCasesYuanDesc, float64(o.Amount.Fen())/100, string(kind)),
 			gauge(oldestCaseDesc, o.OldestAge.Seconds(), string(kind)))
 	}
 	return metrics

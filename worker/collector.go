@@ -40,6 +40,9 @@ var (
 		"Time since the counts of settled_worker_backlog_requests and settled_worker_backlog_oldest_seconds were made.", nil, nil)
 	openCasesDesc = prometheus.NewDesc("settled_ledger_open_cases",
 		"Cases that wait for a person to decide, by kind.", []string{"kind"}, nil)
+	openCasesYuanDesc = prometheus.NewDesc("settled_ledger_open_cases_yuan",
+		"Amount of the cases that wait for a person to decide, by kind. What stands in suspense is that of unmatched_recharge and failed_return.",
+		[]string{"kind"}, nil)
 	oldestCaseDesc = prometheus.NewDesc("settled_ledger_oldest_case_age_seconds",
 		"Age of the oldest case that waits for a person to decide; 0 when there is none.", []string{"kind"}, nil)
 	collectorUpDesc = prometheus.NewDesc("settled_worker_collector_up",
@@ -68,7 +71,7 @@ func newCollector(config Config, base func() context.Context) *collector {
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(descs chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{queueTasksDesc, queueAgeDesc, queuePausedDesc, backlogDesc, backlogAgeDesc,
-		backlogCountAgeDesc, openCasesDesc, oldestCaseDesc, collectorUpDesc} {
+		backlogCountAgeDesc, openCasesDesc, openCasesYuanDesc, oldestCaseDesc, collectorUpDesc} {
 		descs <- desc
 	}
 }
