@@ -21,7 +21,7 @@ type requestCommand struct {
 	databaseFlags
 	redisFlags
 
-	Kind     string `arg:"" help:"What is asked for: payment:capture, refund:apply, recharge:confirm, reward:grant, transfer:send, wealth:enrol or sweep:run."`
+	Kind     string `arg:"" help:"What is asked for: payment:capture, refund:apply, recharge:confirm, reward:grant, transfer:send, wealth:enrol, sweep:run, case:credit, case:return or case:close."`
 	File     string `required:"" short:"f" placeholder:"FILE" help:"JSON lines, one request a line; - for standard input."`
 	Producer string `default:"cli" placeholder:"NAME" help:"Who asks; it is stored (default ${default})."`
 }
@@ -43,6 +43,10 @@ func (requestCommand) Help() string {
     transfer:send     transfer_id, from_user_id, to_user_id, amount, occurred_at
     wealth:enrol      enrolment_id, user_id, product_id, keep_amount, consent_version, occurred_at
     sweep:run         product_id, business_date
+    case:credit       case_id, user_id, by, note
+    case:return       case_id, by, note
+    case:close        case_id, statement, by, note
+                        statement: paid_at_channel or shortage_stays
 
 Each line gets a line of JSON as its answer, in the same order, with "line" and "status":
 
