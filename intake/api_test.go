@@ -394,7 +394,7 @@ func TestEveryAnswerIsCounted(t *testing.T) {
 		}
 		return 0
 	})
-	if count, err := testutil.GatherAndCount(d.registry, "settled_intake_accept_seconds"); err != nil || count != 7 {
+	if count, err := testutil.GatherAndCount(d.registry, "settled_intake_accept_seconds"); err != nil || count != 10 {
 		t.Errorf("accept latency: %d series, %v", count, err)
 	}
 }

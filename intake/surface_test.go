@@ -40,6 +40,9 @@ var bodies = map[string]string{
 		`"occurred_at":"2026-03-02T12:00:00+08:00"}`,
 	"accept-sweep-run":     `{"product_id":"xiaojinku","business_date":"2026-03-02"}`,
 	"preview-refund":       refundBody("rf1", "u1", "1.00", ""),
+	"accept-case-credit":   `{"case_id":"2.019b1c0e-6d5a-7c2e-9d4e-0a6f3f2b1c11.0","user_id":"u1","by":"ada","note":"x"}`,
+	"accept-case-return":   `{"case_id":"2.019b1c0e-6d5a-7c2e-9d4e-0a6f3f2b1c11.0","by":"ada","note":"x"}`,
+	"accept-case-close":    `{"case_id":"2.019b1c0e-6d5a-7c2e-9d4e-0a6f3f2b1c11.0","statement":"paid_at_channel","by":"ada","note":"x"}`,
 	"open-recharge-order":  `{"recharge_id":"rc1","user_id":"u1","channel":"wechat","amount":"1.00"}`,
 	"close-recharge-order": "",
 }
@@ -58,7 +61,8 @@ func (d door) operations(t *testing.T) []operation {
 	for path, methods := range described.Paths {
 		for method, o := range methods {
 			op := operation{id: o.OperationID, method: strings.ToUpper(method),
-				path: strings.NewReplacer("{kind}", "refund:apply", "{key}", "x", "{user_id}", "u1", "{order_id}", "o1", "{recharge_id}", "rc1").Replace(path)}
+				path: strings.NewReplacer("{kind}", "refund:apply", "{key}", "x", "{user_id}", "u1", "{order_id}", "o1", "{recharge_id}", "rc1",
+					"{case_id}", "2.019b1c0e-6d5a-7c2e-9d4e-0a6f3f2b1c11.0").Replace(path)}
 			if strings.Contains(op.path, "{") {
 				t.Fatalf("%s: no value for a parameter of %s", op.id, path)
 			}

@@ -38,6 +38,7 @@ var classified = map[string]struct {
 
 	"ledger.ErrClosed":            {ledger.ErrClosed, classDraining},
 	"ledger.ErrNotFound":          {ledger.ErrNotFound, classFault},
+	"ledger.ErrNoCase":            {ledger.ErrNoCase, classFault},
 	"ledger.ErrNotDead":           {ledger.ErrNotDead, classFault},
 	"ledger.ErrBrokenInvariant":   {ledger.ErrBrokenInvariant, classFault},
 	"ledger.ErrBooksDoNotBalance": {ledger.ErrBooksDoNotBalance, classFault},

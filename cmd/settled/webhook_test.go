@@ -136,7 +136,7 @@ func TestWebhookCommandsNameWhatIsWrong(t *testing.T) {
 		{"--url", "http://192.0.32.7/hook", `--url has the scheme "http"`},
 		{"--url", "https://user:s3cr3t@192.0.32.7/", "--url has a user or a fragment"},
 		{"--url", "shop", "--url is not a URL"},
-		{"--event", "refund.done", "--event has a name that is no event; allowed: each at most once of enrolment.applied"},
+		{"--event", "refund.done", "--event has a name that is no event; allowed: each at most once of case_close.applied"},
 		{"--event", "refund.applied,refund.applied", "--event names refund.applied twice"},
 		{"--by", "", "--by is missing"},
 	} {
