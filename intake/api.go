@@ -20,6 +20,7 @@ import (
 	"github.com/settled-dev/settled/internal/postgres"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
+	"github.com/settled-dev/settled/webhook"
 )
 
 // answerTimeout bounds what a producer waits for. An answer takes milliseconds; longer means that PostgreSQL is away, and the producer had
@@ -39,6 +40,8 @@ type Config struct {
 	Recharges *recharge.Orders
 	// Notices takes channels' notices, at POST /v1/notices/{channel}; a notice.Handler. Defaults to none.
 	Notices http.Handler
+	// Webhooks keeps the endpoints at which producers are told. Defaults to none: they have no routes.
+	Webhooks *webhook.Registry
 	// Access lets calls in by their API keys. Required: there is no API without keys.
 	Access *access.Guard
 	// Registerer takes the API's metrics. Defaults to none.
@@ -101,6 +104,7 @@ func NewAPI(config Config) *API {
 	a.registerPreview(routes)
 	a.registerStatement(routes)
 	a.registerNotices(routes)
+	a.registerWebhookEndpoints(routes)
 	describePathIDs(routes.OpenAPI())
 	for _, unused := range []string{"ErrorModel", "ErrorDetail"} { // huma adds its own form of a refusal to every description
 		delete(routes.OpenAPI().Components.Schemas.Map(), unused)

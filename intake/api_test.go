@@ -25,6 +25,7 @@ import (
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/ledger/ledgertest"
 	"github.com/settled-dev/settled/tasks"
+	"github.com/settled-dev/settled/webhook"
 )
 
 // door is an API over books of the test's own, served as in production.
@@ -50,7 +51,7 @@ func openOn(t *testing.T, db *pgtest.Database) door {
 	d := door{Books: ledgertest.OpenOn(t, db), registry: prometheus.NewPedanticRegistry()}
 	d.api = intake.NewAPI(intake.Config{Client: d.Client, Reader: d.Reader,
 		Access:    access.NewGuard(access.Config{Pool: db.Pool, Registerer: d.registry}),
-		Recharges: rechargeOrders(d.Books), Registerer: d.registry})
+		Recharges: rechargeOrders(d.Books), Webhooks: &webhook.Registry{Pool: db.Pool}, Registerer: d.registry})
 	d.url, d.token = serve(t, d.api), accesstest.Key(t, db, "test", access.Admin)
 	return d
 }

@@ -18,6 +18,12 @@
 //	POST /v1/refunds/preview                      what would become of a refund, and what would go where; changes nothing
 //	GET  /v1/users/{user_id}/balances             a user's balances, now or ?at= a time
 //	GET  /v1/users/{user_id}/statement            what moved on a user's accounts, as JSON or CSV
+//	POST /v1/webhook-endpoints                    make an endpoint at which a producer is told of outcomes; its secret is answered once
+//	GET  /v1/webhook-endpoints                    a producer's endpoints
+//	GET  /v1/webhook-endpoints/{id}               one: its state, how far it has come, what went wrong last
+//	POST /v1/webhook-endpoints/{id}/enable        call it again; also /disable, and /rotate for another secret
+//	GET  /v1/webhook-endpoints/{id}/messages      what it was sent, those that are dead for one
+//	POST /v1/webhook-endpoints/{id}/redeliver     deliver messages again: one, the dead ones, or all from a sequence on
 //	GET  /docs                                    the description of all this as a page, which loads nothing from elsewhere
 //	GET  /openapi.json                            the same as data, made from the code (also .yaml)
 //
@@ -55,6 +61,12 @@
 // A refund that is applied may still be on its way back through a channel. Its record, and its order, tell by leg which channel was
 // asked, under which number, and how that ended: succeeded, or failed, with the money in the user's balance or before a person. The
 // internal requests that do it, refund:send and refund:answer, are settled's own and are shown to admin alone.
+//
+// # Webhook endpoints
+//
+// A key with webhooks:write keeps the endpoints of its own producer, and sees no others; admin keeps everybody's. Package webhook stores
+// and calls them: nothing of its tables is known here. Addresses that are not public are refused when an endpoint is made and again when
+// it is called, unless the server was started so.
 //
 // # Many requests in one call
 //

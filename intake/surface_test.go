@@ -45,6 +45,12 @@ var bodies = map[string]string{
 	"accept-case-close":    `{"case_id":"2.019b1c0e-6d5a-7c2e-9d4e-0a6f3f2b1c11.0","statement":"paid_at_channel","by":"ada","note":"x"}`,
 	"open-recharge-order":  `{"recharge_id":"rc1","user_id":"u1","channel":"wechat","amount":"1.00"}`,
 	"close-recharge-order": "",
+
+	"make-webhook-endpoint":      `{"url":"https://192.0.32.7/hook","events":["refund.applied"]}`,
+	"enable-webhook-endpoint":    "",
+	"disable-webhook-endpoint":   `{"because":"the shop has moved"}`,
+	"rotate-webhook-secret":      "{}",
+	"redeliver-webhook-messages": `{"from":1}`,
 }
 
 // operations reads the API's description: every operation, and what it is called with.
@@ -62,7 +68,7 @@ func (d door) operations(t *testing.T) []operation {
 		for method, o := range methods {
 			op := operation{id: o.OperationID, method: strings.ToUpper(method),
 				path: strings.NewReplacer("{kind}", "refund:apply", "{key}", "x", "{user_id}", "u1", "{order_id}", "o1", "{recharge_id}", "rc1",
-					"{case_id}", "2.019b1c0e-6d5a-7c2e-9d4e-0a6f3f2b1c11.0").Replace(path)}
+					"{case_id}", "2.019b1c0e-6d5a-7c2e-9d4e-0a6f3f2b1c11.0", "{endpoint_id}", "we_0").Replace(path)}
 			if strings.Contains(op.path, "{") {
 				t.Fatalf("%s: no value for a parameter of %s", op.id, path)
 			}

@@ -221,9 +221,9 @@ func TestServiceRoleMayOnlyDoWhatTheLedgerDoes(t *testing.T) {
 	forbidden = append(forbidden, "INSERT INTO books (book) VALUES (9)", "UPDATE accounts SET name = 'x'", "UPDATE accounts SET guarded = false",
 		"UPDATE accounts SET kind = 'reserve_cash'", "UPDATE legs SET captured_fen = 1", "UPDATE order_lines SET allocated_fen = '{}'",
 		"UPDATE subscriptions SET amount_fen = 1", "TRUNCATE pending", "SET session_replication_role = replica", "CREATE TABLE mine (x int)",
-		newEndpoint("url", "'https://mine.example'"), "UPDATE webhook_endpoints SET url = 'https://mine.example'",
-		"UPDATE webhook_endpoints SET secret = repeat('x', 24)::bytea", "UPDATE webhook_messages SET request_id = gen_random_uuid()",
-		"INSERT INTO webhook_cursors VALUES (9, now())",
+		newEndpoint("next_sequence", "7"), "UPDATE webhook_endpoints SET url = 'https://mine.example'",
+		"UPDATE webhook_endpoints SET producer = 'mine'", "UPDATE webhook_endpoints SET events = '{}'",
+		"UPDATE webhook_messages SET request_id = gen_random_uuid()",
 		newAPIKey("label", "'mine'"), "UPDATE api_keys SET revoked_at = NULL", "UPDATE recharge_orders SET amount_fen = 1",
 		"TRUNCATE recharge_inquiries", "UPDATE recharge_inquiries SET recharge_id = 'mine'", "UPDATE recharge_inquiries SET channel = 'ecny'",
 		"CREATE ROLE friend", "COPY requests TO PROGRAM 'true'")

@@ -25,14 +25,16 @@ func ParsePayload(kind Kind, raw []byte) (Payload, error) {
 		return nil, &FieldError{Field: "kind", Problem: "is " + quote(string(kind)), Allowed: "a known kind"}
 	}
 	payload := facts.blank()
-	if err := readObject(raw, payload); err != nil {
+	if err := ReadObject(raw, payload); err != nil {
 		return nil, err
 	}
 	return payload, Validate(payload)
 }
 
-// readObject reads a JSON object strictly into the struct that shape points to. It does not look at what the values mean.
-func readObject(raw []byte, shape any) error {
+// ReadObject reads a JSON object into the struct that shape points to, as strictly as ParsePayload reads a request's. Its fields may be
+// strings, whole numbers, true or false, times, amounts, and lists of strings or of such structs; those that may be left out have the
+// option omitempty. It does not look at what the values mean. It returns a *FieldError.
+func ReadObject(raw []byte, shape any) error {
 	if len(raw) > PayloadBytesMax {
 		return &FieldError{Field: "payload", Problem: fmt.Sprintf("has %d bytes", len(raw)),
 			Allowed: fmt.Sprintf("up to %d bytes", PayloadBytesMax)}
@@ -263,7 +265,7 @@ func assign(path string, value any, target reflect.Value) error {
 			return mismatch(path, value, "true or false")
 		}
 		target.SetBool(flag)
-	case target.Kind() == reflect.Int:
+	case target.Kind() == reflect.Int, target.Kind() == reflect.Int64:
 		number, ok := value.(json.Number)
 		whole, err := number.Int64()
 		if !ok || err != nil {
@@ -292,8 +294,12 @@ func assignAmount(path string, value any, target reflect.Value) error {
 }
 
 func assignList(path string, value any, target reflect.Value) error {
+	ofStrings := target.Type().Elem().Kind() == reflect.String
 	list, ok := value.([]any)
-	if !ok {
+	switch {
+	case !ok && ofStrings:
+		return mismatch(path, value, "a list of strings")
+	case !ok:
 		return mismatch(path, value, "a list of objects")
 	}
 	if len(list) > linesMax {
@@ -302,6 +308,12 @@ func assignList(path string, value any, target reflect.Value) error {
 	target.Set(reflect.MakeSlice(target.Type(), len(list), len(list)))
 	for i, item := range list {
 		at := fmt.Sprintf("%s[%d]", path, i)
+		if ofStrings {
+			if err := assign(at, item, target.Index(i)); err != nil {
+				return err
+			}
+			continue
+		}
 		object, ok := item.(*jsonObject)
 		if !ok {
 			return mismatch(at, item, "an object")

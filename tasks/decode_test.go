@@ -200,3 +200,38 @@ func TestPayloadsOfTheWrongShapeAreRefused(t *testing.T) {
 		})
 	}
 }
+
+func TestObjectsOfOtherShapesAreReadAsStrictly(t *testing.T) {
+	t.Parallel()
+	type shape struct {
+		Names []string `json:"names"`
+		From  int64    `json:"from,omitempty"`
+	}
+	var good shape
+	if err := tasks.ReadObject([]byte(`{"from":9007199254740993,"names":["a","b"]}`), &good); err != nil || good.From != 1<<53+1 ||
+		strings.Join(good.Names, " ") != "a b" {
+		t.Errorf("%+v, %v", good, err)
+	}
+	for text, says := range map[string]string{
+		`{}`:                       "names is missing",
+		`{"names":"a"}`:            `names is "a"; allowed: a list of strings`,
+		`{"names":[1]}`:            "names[0] is the JSON number",
+		`{"names":[["a"]]}`:        "names[0] is a list; allowed: a string",
+		`{"names":[{"a":"b"}]}`:    "names[0] is an object; allowed: a string",
+		`{"names":[],"from":"1"}`:  `from is "1"; allowed: a whole number`,
+		`{"names":[],"from":1.5}`:  "from is the JSON number",
+		`{"names":[],"from":1e30}`: "from is the JSON number",
+		`{"names":[],"from":null}`: "from is null",
+		`{"names":[],"names":[]}`:  "names is given twice",
+		`{"names":[],"to":1}`:      "to is unknown; allowed: the fields names, from",
+		`["a"]`:                    "payload is a list",
+		`{"names":["a"]} {}`:       "payload has more after the object",
+		"{\"names\":[\"\xff\"]}":   "payload is not valid UTF-8",
+		`{"names":[` + strings.Repeat(`"a",`, 2000) + `"a"]}`: "names has 2001 entries",
+	} {
+		var into shape
+		if err := tasks.ReadObject([]byte(text), &into); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%.60s: %v, want %s", text, err, says)
+		}
+	}
+}

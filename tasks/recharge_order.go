@@ -19,7 +19,7 @@ type RechargeOrder struct {
 // ParseRechargeOrder reads an order's JSON object, as strictly as ParsePayload reads a request's. It returns a *FieldError.
 func ParseRechargeOrder(raw []byte) (RechargeOrder, error) {
 	var order RechargeOrder
-	if err := readObject(raw, &order); err != nil {
+	if err := ReadObject(raw, &order); err != nil {
 		return RechargeOrder{}, err
 	}
 	return order, order.Validate()

@@ -78,13 +78,15 @@ func (g Guard) checkURL(ctx context.Context, text string) error {
 		return nil
 	}
 	addresses, err := g.resolve(ctx, u.Hostname())
-	if err != nil || len(addresses) == 0 {
-		return refuse("names a host that is not found")
+	isPrivate := func(a netip.Addr) bool { return !isPublic(a) }
+	if err == nil && len(addresses) > 0 && !slices.ContainsFunc(addresses, isPrivate) {
+		return nil
 	}
-	if slices.ContainsFunc(addresses, func(a netip.Addr) bool { return !isPublic(a) }) {
+	if _, err := netip.ParseAddr(u.Hostname()); err == nil {
 		return refuse("names a host whose address is not public")
 	}
-	return nil
+	// Which of the two it is would tell a producer what names the network has inside.
+	return refuse("names a host that is not found, or whose address is not public")
 }
 
 // client makes the HTTP client of deliveries. It looks at the address that is dialled, after the name was resolved: a name may have

@@ -424,15 +424,15 @@ func TestManyMessagesAreRedeliveredInPages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	e, _ := w.add(t, "http://127.0.0.1:1", "reward.applied")
-	w.rewards(t, "w", 2*redeliverPage+1)
+	w.rewards(t, "w", 2*RedeliverMax+1)
 	for range 3 {
 		w.gatherAll(t)
 	}
 	w.exec(t, "UPDATE webhook_messages SET state = 'delivered', ended_at = now()")
-	if n, err := w.registry.Redeliver(t.Context(), e.ID, 1, Newest, ""); err != nil || n != 2*redeliverPage+1 {
+	if n, err := w.registry.Redeliver(t.Context(), e.ID, 1, Newest, ""); err != nil || n != 2*RedeliverMax+1 {
 		t.Errorf("%d messages, %v", n, err)
 	}
-	if n, err := w.registry.Redeliver(t.Context(), e.ID, 1, redeliverPage, Waiting); err != nil || n != redeliverPage {
+	if n, err := w.registry.Redeliver(t.Context(), e.ID, 1, RedeliverMax, Waiting); err != nil || n != RedeliverMax {
 		t.Errorf("%d messages of one full page, %v", n, err)
 	}
 }

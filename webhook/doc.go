@@ -62,5 +62,6 @@
 //
 // An endpoint's secret is stored as it is: who signs must have it. The owner of the tables and the service's role can read it, so do
 // dumps of the database; a copy lets its holder sign messages to that endpoint, and nothing else. It is shown once, when it is made, and
-// never listed or logged; rotating it takes a command.
+// never listed or logged. Its producer rotates it over HTTP, an operator at the command line.
+// What serves the API may write secrets for that (docs/adr/0025).
 package webhook

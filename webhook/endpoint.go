@@ -20,6 +20,8 @@ import (
 var (
 	// ErrNoEndpoint says that there is no endpoint of that id.
 	ErrNoEndpoint = errors.New("no such webhook endpoint")
+	// ErrTooManyEndpoints says that a producer has as many endpoints as it may make itself.
+	ErrTooManyEndpoints = errors.New("producer has as many webhook endpoints as it may have")
 	// ErrNoBooks says that the ledger has no books yet, so that nobody can be told from when on.
 	ErrNoBooks = errors.New("there are no books yet; run `settled migrate` first")
 )
@@ -37,7 +39,23 @@ type Endpoint struct {
 	Next       int64      `json:"next_sequence"`
 	Waiting    int64      `json:"waiting"`
 	Dead       int64      `json:"dead"`
+	// State says whether it is called.
+	State EndpointState `json:"state"`
+	// DeliveredTo is the last sequence up to which every message is delivered.
+	DeliveredTo int64 `json:"delivered_to"`
+	// Problem is what the last try came to of the first message that waits, or of the newest dead one.
+	Problem string `json:"last_problem,omitempty"`
 }
+
+// EndpointState says whether an endpoint is called.
+type EndpointState string
+
+// The states of an endpoint.
+const (
+	EndpointEnabled  EndpointState = "enabled"
+	EndpointDisabled EndpointState = "disabled" // by a person: nothing becomes a message of it
+	EndpointGone     EndpointState = "gone"     // by its answer of 410: its messages wait for a person
+)
 
 // NewEndpoint says what an endpoint is to be.
 type NewEndpoint struct {
@@ -53,8 +71,9 @@ type NewEndpoint struct {
 
 // Registry keeps the endpoints, and shows their messages. It may be used by many goroutines at once.
 type Registry struct {
-	// Pool acts as the owner of the tables: who is told what is an operator's to say. For listing, the service's will do.
-	Pool  *pgxpool.Pool
+	// Pool acts as the service, or as the owner of the tables. Required.
+	Pool *pgxpool.Pool
+	// Guard says which addresses an endpoint may have.
 	Guard Guard
 }
 
@@ -77,25 +96,96 @@ RETURNING created_at`
 // Add makes an endpoint and its secret, which is shown once. It is told of outcomes from now on. It returns a *tasks.FieldError for
 // what is not allowed, or ErrNoBooks. Twice makes two.
 func (r *Registry) Add(ctx context.Context, asked NewEndpoint) (Endpoint, Secret, error) {
-	if err := errors.Join(tasks.CheckProducer(asked.Producer), checkEvents(asked.Events), tasks.CheckText("by", asked.By)); err != nil {
+	if err := r.check(ctx, asked); err != nil {
 		return Endpoint{}, nil, err
 	}
-	if err := r.Guard.checkURL(ctx, asked.URL); err != nil {
-		return Endpoint{}, nil, err
-	}
-	secret := newSecret()
-	e := Endpoint{ID: "we_" + strings.ReplaceAll(uuid.NewString(), "-", ""), Producer: asked.Producer, URL: asked.URL,
-		Events: asked.Events, CreatedBy: asked.By, Next: 1}
-	err := r.amongGatherers(ctx, func(tx pgx.Tx) error {
-		return tx.QueryRow(ctx, addEndpointSQL, e.ID, e.Producer, e.URL, texts(e.Events), []byte(secret), e.CreatedBy).Scan(&e.CreatedAt)
+	var e Endpoint
+	var secret Secret
+	err := r.amongGatherers(ctx, func(tx pgx.Tx) (err error) {
+		e, secret, err = add(ctx, tx, asked)
+		return err
 	})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Endpoint{}, nil, ErrNoBooks
-	}
 	if err != nil {
-		return Endpoint{}, nil, fmt.Errorf("store a webhook endpoint: %w", err)
+		return Endpoint{}, nil, wrongAddition(err)
 	}
 	return e, secret, nil
+}
+
+func (r *Registry) check(ctx context.Context, asked NewEndpoint) error {
+	if err := errors.Join(tasks.CheckProducer(asked.Producer), checkEvents(asked.Events), tasks.CheckText("by", asked.By)); err != nil {
+		return err
+	}
+	return r.Guard.checkURL(ctx, asked.URL)
+}
+
+// add stores an endpoint while nobody gathers.
+func add(ctx context.Context, tx pgx.Tx, asked NewEndpoint) (Endpoint, Secret, error) {
+	secret := newSecret()
+	e := Endpoint{ID: "we_" + strings.ReplaceAll(uuid.NewString(), "-", ""), Producer: asked.Producer, URL: asked.URL,
+		Events: asked.Events, CreatedBy: asked.By, Next: 1, State: EndpointEnabled}
+	err := tx.QueryRow(ctx, addEndpointSQL, e.ID, e.Producer, e.URL, texts(e.Events), []byte(secret), e.CreatedBy).Scan(&e.CreatedAt)
+	return e, secret, err
+}
+
+func wrongAddition(err error) error {
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return ErrNoBooks
+	case errors.Is(err, ErrTooManyEndpoints):
+		return err
+	default:
+		return fmt.Errorf("store a webhook endpoint: %w", err)
+	}
+}
+
+// EndpointsMax is how many endpoints of one producer AddOnce makes. Disabled ones count: what they were sent is kept.
+const EndpointsMax = 50
+
+// sameEndpointSQL finds a producer's oldest endpoint of that URL and those events, in whichever order, and counts all that it has.
+const sameEndpointSQL = `
+SELECT coalesce((SELECT id
+                 FROM webhook_endpoints
+                 WHERE producer = $1 AND url = $2 AND events @> $3::text[] AND events <@ $3::text[]
+                 ORDER BY created_at, id
+                 LIMIT 1), ''),
+       (SELECT count(*) FROM webhook_endpoints WHERE producer = $1)`
+
+// AddOnce makes an endpoint as Add does, unless its producer has one of the same URL and events: then that one is returned as it is,
+// perhaps disabled, without its secret, which nobody is shown again. It may be called twice and at once. It returns ErrTooManyEndpoints
+// when the producer has EndpointsMax, and what Add returns.
+func (r *Registry) AddOnce(ctx context.Context, asked NewEndpoint) (Endpoint, Secret, error) {
+	if err := r.check(ctx, asked); err != nil {
+		return Endpoint{}, nil, err
+	}
+	var there string
+	var all int
+	look := func(q interface {
+		QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+	}) error {
+		return q.QueryRow(ctx, sameEndpointSQL, asked.Producer, asked.URL, texts(asked.Events)).Scan(&there, &all)
+	}
+	err := look(r.Pool) // who asks again takes no lock
+	var e Endpoint
+	var secret Secret
+	if err == nil && there == "" {
+		err = r.amongGatherers(ctx, func(tx pgx.Tx) error {
+			if err := look(tx); err != nil || there != "" {
+				return err
+			}
+			if all >= EndpointsMax {
+				return ErrTooManyEndpoints
+			}
+			e, secret, err = add(ctx, tx, asked)
+			return err
+		})
+	}
+	switch {
+	case err != nil:
+		return Endpoint{}, nil, wrongAddition(err)
+	case there != "":
+		e, err = r.Find(ctx, there)
+	}
+	return e, secret, err
 }
 
 // amongGatherers runs change in a transaction while nobody gathers.
@@ -136,27 +226,6 @@ func texts(events []Event) []string {
 		list[i] = string(event)
 	}
 	return list
-}
-
-const listEndpointsSQL = `
-SELECT e.id, e.producer, e.url, e.events, e.created_at, e.created_by, e.disabled_at, coalesce(e.disabled_because, ''), e.next_sequence,
-       (SELECT count(*) FROM webhook_messages m WHERE m.endpoint_id = e.id AND m.state = 'waiting'),
-       (SELECT count(*) FROM webhook_messages m WHERE m.endpoint_id = e.id AND m.state = 'dead')
-FROM webhook_endpoints e
-WHERE $1 = '' OR e.producer = $1
-ORDER BY e.created_at, e.id`
-
-// Endpoints lists the endpoints of a producer, or all of them when producer is empty, oldest first.
-func (r *Registry) Endpoints(ctx context.Context, producer string) ([]Endpoint, error) {
-	rows, err := r.Pool.Query(ctx, listEndpointsSQL, producer)
-	if err != nil {
-		return nil, fmt.Errorf("list webhook endpoints: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Endpoint])
-	if err != nil {
-		return nil, fmt.Errorf("list webhook endpoints: %w", err)
-	}
-	return list, nil
 }
 
 const disableEndpointSQL = `

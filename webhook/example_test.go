@@ -17,5 +17,5 @@ func ExampleRegistry_Add() {
 		Events: []webhook.Event{webhook.RefundChannelFailed}, By: "ada"})
 	fmt.Println(err)
 	// Output:
-	// url names a host whose address is not public; allowed: https://host[:port]/path of a public host, without user and fragment
+	// url names a host that is not found, or whose address is not public; allowed: https://host[:port]/path of a public host, without user and fragment
 }

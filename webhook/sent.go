@@ -35,15 +35,28 @@ type Sent struct {
 	EndedAt   *time.Time `json:"ended_at,omitempty"`
 }
 
+// messagesSQL takes one of three branches; those that wait and those that are dead are found by indexes of their own.
 const messagesSQL = `
 SELECT m.sequence, m.event, r.kind, r.key, m.state, m.attempts, coalesce(m.last_status, 0), coalesce(m.last_problem, ''), m.created_at,
        m.next_try_at, m.ended_at
 FROM (
-    SELECT *
-    FROM webhook_messages
-    WHERE endpoint_id = $1 AND sequence >= $2 AND ($3 = '' OR state = $3)
-    ORDER BY sequence
-    LIMIT $4
+    (SELECT *
+     FROM webhook_messages
+     WHERE endpoint_id = $1 AND sequence >= $2 AND state = 'waiting' AND $3 = 'waiting'
+     ORDER BY sequence
+     LIMIT $4)
+    UNION ALL
+    (SELECT *
+     FROM webhook_messages
+     WHERE endpoint_id = $1 AND sequence >= $2 AND state = 'dead' AND $3 = 'dead'
+     ORDER BY sequence
+     LIMIT $4)
+    UNION ALL
+    (SELECT *
+     FROM webhook_messages
+     WHERE endpoint_id = $1 AND sequence >= $2 AND ($3 = '' OR state = $3) AND $3 NOT IN ('waiting', 'dead')
+     ORDER BY sequence
+     LIMIT $4)
 ) m
 JOIN requests r ON r.book = m.book AND r.id = m.request_id
 ORDER BY m.sequence`
@@ -83,9 +96,6 @@ WITH page AS (
 )
 SELECT count(*), coalesce(max(sequence), 0) FROM again`
 
-// redeliverPage is how many messages one statement of Redeliver changes: deliverers wait for none that it holds.
-const redeliverPage = 1000
-
 // Newest stands for an endpoint's newest message in Redeliver.
 const Newest = int64(1<<63 - 1)
 
@@ -93,22 +103,37 @@ const Newest = int64(1<<63 - 1)
 // many there are. It goes in pages, each committed by itself. It may be called twice: each call delivers them again, under their own
 // ids. Those of a disabled endpoint wait until it is enabled. It returns ErrNoEndpoint or a *tasks.FieldError.
 func (r *Registry) Redeliver(ctx context.Context, id string, from, to int64, state State) (int64, error) {
-	if from < 1 || to < from {
-		return 0, &tasks.FieldError{Field: "from", Problem: fmt.Sprintf("is %d, to %d", from, to), Allowed: "1 or more, and not above to"}
-	}
-	if err := r.exists(ctx, id); err != nil {
-		return 0, err
-	}
 	var all int64
 	for {
-		var count, last int64
-		if err := r.Pool.QueryRow(ctx, redeliverSQL, id, from, to, string(state), redeliverPage).Scan(&count, &last); err != nil {
-			return all, fmt.Errorf("redeliver messages of %s, after %d: %w", id, all, err)
-		}
+		count, next, err := r.RedeliverPage(ctx, id, from, to, state)
 		all += count
-		if count < redeliverPage || last == to {
-			return all, nil
+		switch {
+		case err != nil && all > 0:
+			return all, fmt.Errorf("after %d messages: %w", all, err)
+		case err != nil || next == 0:
+			return all, err
 		}
-		from = last + 1
+		from = next
 	}
+}
+
+// RedeliverMax is how many messages RedeliverPage redelivers at most, by one statement: deliverers wait for none that it holds.
+const RedeliverMax = 1000
+
+// RedeliverPage does as Redeliver does, with the first RedeliverMax messages. next is where to go on, or 0 when there may be no more.
+func (r *Registry) RedeliverPage(ctx context.Context, id string, from, to int64, state State) (count, next int64, err error) {
+	if from < 1 || to < from {
+		return 0, 0, &tasks.FieldError{Field: "from", Problem: fmt.Sprintf("is %d, to %d", from, to), Allowed: "1 or more, and not above to"}
+	}
+	if err := r.exists(ctx, id); err != nil {
+		return 0, 0, err
+	}
+	var last int64
+	if err := r.Pool.QueryRow(ctx, redeliverSQL, id, from, to, string(state), RedeliverMax).Scan(&count, &last); err != nil {
+		return 0, 0, fmt.Errorf("redeliver messages of %s from %d on: %w", id, from, err)
+	}
+	if count < RedeliverMax || last == to {
+		return count, 0, nil
+	}
+	return count, last + 1, nil
 }

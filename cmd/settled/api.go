@@ -12,6 +12,7 @@ import (
 	"github.com/settled-dev/settled/intake/recharge"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
+	"github.com/settled-dev/settled/webhook"
 )
 
 type apiCommand struct {
@@ -28,6 +29,8 @@ type apiFlags struct {
 	Channels string `setting:"SETTLED_CHANNELS" default:"none" placeholder:"DIR" help:"Directory of the channels whose notices are taken, or none (default ${default})."`
 	Rate     int    `setting:"SETTLED_RATE" default:"10000" placeholder:"N" help:"Items a second that one key may ask of this process (default ${default})."`
 	Burst    int    `setting:"SETTLED_BURST" default:"50000" placeholder:"N" help:"Items that one key may ask at once (default ${default})."`
+
+	WebhooksAllowPrivate bool `name:"webhooks-allow-private" setting:"SETTLED_WEBHOOKS_ALLOW_PRIVATE" help:"Let producers make webhook endpoints at private and loopback addresses and with plain http too; the workers must be told so as well."`
 
 	ringAfter time.Duration // of what is accepted; 0 is the client's own
 }
@@ -96,6 +99,7 @@ func (h *host) startAPI(ctx context.Context, flags apiFlags) error {
 	notices := notice.NewHandler(notice.Config{Ports: ports, Pool: h.pool, Recharges: orders, Client: client, Registerer: h.registry,
 		Logger: h.logger, Clock: h.clock})
 	api := intake.NewAPI(intake.Config{Client: client, Reader: ledger.NewReader(h.pool), Recharges: orders, Notices: notices, Access: guard,
+		Webhooks:   &webhook.Registry{Pool: h.pool, Guard: webhook.Guard{AllowPrivate: flags.WebhooksAllowPrivate}},
 		Registerer: h.registry, Logger: h.logger, Clock: h.clock, HeadroomBytes: intake.Headroom, Version: version()})
 	if err := h.listenAPI(ctx, flags.Listen); err != nil {
 		return err

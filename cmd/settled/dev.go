@@ -147,7 +147,7 @@ func (c *devCommand) runSystem(ctx context.Context, p *Program, stack *devstack.
 			func() error { return h.listenAPI(ctx, c.Listen) },
 			func() error { return c.startChannels(ctx, h, channels) },
 			func() error {
-				return h.startAPI(ctx, apiFlags{Channels: channels, Rate: access.RateDefault, Burst: access.BurstDefault})
+				return h.startAPI(ctx, apiFlags{Channels: channels, Rate: access.RateDefault, Burst: access.BurstDefault, WebhooksAllowPrivate: true})
 			},
 			func() error {
 				return h.startWorker(ctx, workerFlags{Channels: channels, ShutdownTimeout: 5 * time.Second})

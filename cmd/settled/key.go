@@ -49,8 +49,8 @@ func (keyCreateCommand) Help() string {
     $ KEY=$(settled key create --producer shop --scope payments:write,refunds:write,read)
 
 The scopes: payments:write, refunds:write, recharges:write, rewards:write, transfers:write and wealth:write each ask for requests of ` +
-		`one sort; read looks up the requests of this producer, and all users and orders, which producers share; admin does all of it, ` +
-		`for every producer, and asks for sweeps.
+		`one sort; webhooks:write keeps the webhook endpoints of this producer; read looks up its requests, recharge orders and endpoints, ` +
+		`and all users and orders, which producers share; admin does all of it, for every producer, decides cases, and asks for sweeps.
 
 DATABASE_URL must name the user that migrates: the one that serves may not make keys. To replace a key, create another, hand it out, ` +
 		`and revoke the old one.`

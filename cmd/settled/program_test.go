@@ -186,7 +186,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 	for command, settings := range map[string][]string{
 		"request": {"DATABASE_URL", "REDIS_URL"},
 		"api": {"DATABASE_URL", "REDIS_URL", "SETTLED_LISTEN", "SETTLED_RATE", "SETTLED_BURST", "SETTLED_METRICS_LISTEN", "SETTLED_LOG_LEVEL",
-			"SETTLED_PPROF"},
+			"SETTLED_PPROF", "SETTLED_WEBHOOKS_ALLOW_PRIVATE"},
 		"worker":    {"SETTLED_CHANNELS", "SETTLED_WEBHOOKS", "SETTLED_WEBHOOKS_ALLOW_PRIVATE"},
 		"scheduler": {"SETTLED_AUDIT_EVERY"},
 		"dev":       {"SETTLED_LISTEN"},

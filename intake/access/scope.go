@@ -25,8 +25,10 @@ const (
 	TransfersWrite Scope = "transfers:write"
 	// WealthWrite enrols users in wealth products, and redeems.
 	WealthWrite Scope = "wealth:write"
-	// Read looks things up: the requests and recharge orders of the key's own producer; and all users and orders, which are the wallet's,
-	// whichever producers serve them.
+	// WebhooksWrite makes and changes the webhook endpoints of the key's own producer, and has messages delivered again.
+	WebhooksWrite Scope = "webhooks:write"
+	// Read looks things up: the requests, recharge orders and webhook endpoints of the key's own producer; and all users and orders, which
+	// are the wallet's, whichever producers serve them.
 	Read Scope = "read"
 	// Admin does all of these, sees the requests of every producer, sees and decides cases, and asks for what is the whole ledger's, such
 	// as a sweep.
@@ -35,7 +37,7 @@ const (
 
 // Scopes lists every scope.
 func Scopes() []Scope {
-	return []Scope{PaymentsWrite, RefundsWrite, RechargesWrite, RewardsWrite, TransfersWrite, WealthWrite, Read, Admin}
+	return []Scope{PaymentsWrite, RefundsWrite, RechargesWrite, RewardsWrite, TransfersWrite, WealthWrite, WebhooksWrite, Read, Admin}
 }
 
 // kindScopes says which scope a producer needs to ask for a kind.

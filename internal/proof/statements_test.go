@@ -31,8 +31,6 @@ var unpreparable = []struct{ file, contains, reason string }{
 	{"internal/bench/latency.go", "INSERT INTO bare", "the table of the bare commit is made by the bench itself, for its run"},
 	{"intake/access/key.go", "INSERT INTO api_keys", "keys are made by the owner of the tables; what serves may only read them"},
 	{"intake/access/key.go", "UPDATE api_keys", "keys are revoked by the owner of the tables; what serves may only read them"},
-	{"webhook/endpoint.go", "INSERT INTO webhook_", "endpoints, and the cursors with the first of them, are made by the owner of the tables"},
-	{"webhook/endpoint.go", "UPDATE webhook_endpoints", "secrets and where an endpoint begins are changed by the owner of the tables"},
 	{"internal/bench/typical.go", "typical_", "the tables of the handler that a team would write are made by the bench itself"},
 }
 
