@@ -7,6 +7,7 @@
 //	POST /v1/requests/{kind}/bulk                 accept a list of up to 10,000, or a stream of them of up to 1 GiB
 //	GET  /v1/requests                             requests that have no outcome yet: accepted, parked or dead
 //	GET  /v1/requests/{kind}/{key}                one request: payload, outcome, transfers, timeline
+//	GET  /v1/requests/{kind}/{key}/transfers      all of its transfers, and at /timeline all that happened to it
 //	POST /v1/recharge-orders                      open a recharge order
 //	GET  /v1/recharge-orders/{recharge_id}        one order: its number at the channel, and whether it is paid
 //	POST /v1/recharge-orders/{recharge_id}/close  close one that is not paid
@@ -50,6 +51,8 @@
 // others are answered 202 at once, as is everybody when the process ends.
 //
 // # Lists
+//
+// A request is answered with its first 1,000 transfers and its newest 200 events, and names the pages that have the others.
 //
 // A list has pages of up to 500 (limit), each with the cursor of the next one, which stands in a header Link (RFC 8288) too. A cursor
 // names a place and not a number: what is added while somebody pages moves nothing to another page. It is of one list, and is refused

@@ -30,7 +30,10 @@ type recordInput struct {
 // RequestRecord is a request as it is answered.
 type RequestRecord struct {
 	ledger.Record
-	Channels []ChannelRefund `json:"channels,omitempty" doc:"Of a refund that is applied: what goes back through channels, by leg, and how far that is."`
+	// MoreTransfers and MoreEvents are absent when the record has all of them.
+	MoreTransfers string          `json:"more_transfers,omitempty" doc:"The path of the page with the transfers after these."`
+	MoreEvents    string          `json:"more_events,omitempty" doc:"The path of the first page of the whole timeline."`
+	Channels      []ChannelRefund `json:"channels,omitempty" doc:"Of a refund that is applied: what goes back through channels, by leg, and how far that is."`
 }
 
 type recordOutput struct{ Body RequestRecord }
@@ -48,6 +51,7 @@ func (a *API) registerLookups(routes huma.API) {
 		OperationID: "get-request", Method: http.MethodGet, Path: "/v1/requests/{kind}/{key}", Tags: []string{"requests"},
 		Summary: "Look a request up", Security: needs(access.Read), Responses: problemResponses(registry, "404", "422", "503"),
 	}, a.record)
+	a.registerRecordPages(routes)
 	huma.Register(routes, huma.Operation{
 		OperationID: "get-balances", Method: http.MethodGet, Path: "/v1/users/{user_id}/balances", Tags: []string{"users"},
 		Summary: "Look a user's balances up", Security: needs(access.Read), Responses: problemResponses(registry, "404", "422", "503"),
@@ -57,22 +61,15 @@ func (a *API) registerLookups(routes huma.API) {
 func (a *API) record(ctx context.Context, in *recordInput) (*recordOutput, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	kind := tasks.Kind(in.Kind)
-	if !kind.Known() {
-		_, err := tasks.ParseKind(in.Kind)
-		return nil, fieldProblem(err)
-	}
-	record, err := a.config.Reader.Record(ctx, kind, in.Key)
-	switch {
-	case errors.Is(err, ledger.ErrNotFound), postgres.IsContent(err): // no stored key has bytes that PostgreSQL refuses
-		return nil, notFound(fmt.Sprintf("no %s with the key %q was accepted", kind, in.Key))
-	case err != nil:
-		return nil, a.failure(ctx, err, "ask again")
-	case !access.PrincipalOf(ctx).MaySee(record.Producer):
-		return nil, notFound(fmt.Sprintf("no %s with the key %q was accepted", kind, in.Key))
+	record, problem := a.findRecord(ctx, in.Kind, in.Key, a.config.Reader.Record)
+	if problem != nil {
+		return nil, problem
 	}
 	out := &recordOutput{Body: RequestRecord{Record: record}}
-	if kind == tasks.RefundApply && record.State == string(tasks.Applied) {
+	if err := out.Body.nameMore(); err != nil {
+		return nil, a.failure(ctx, err, "ask again")
+	}
+	if record.Kind == tasks.RefundApply && record.State == string(tasks.Applied) {
 		channels, err := a.channelRefunds(ctx, numbersOfRefund(record.Key))
 		if err != nil {
 			return nil, a.failure(ctx, err, "ask again")
@@ -80,6 +77,26 @@ func (a *API) record(ctx context.Context, in *recordInput) (*recordOutput, error
 		out.Body.Channels = channels[record.Key]
 	}
 	return out, nil
+}
+
+// findRecord finds a request that the principal may see, by a reader's function: another's is answered as one that is not there.
+func (a *API) findRecord(ctx context.Context, name, key string, find func(context.Context, tasks.Kind, string) (ledger.Record, error)) (
+	ledger.Record, *Problem,
+) {
+	kind := tasks.Kind(name)
+	if !kind.Known() {
+		_, err := tasks.ParseKind(name)
+		return ledger.Record{}, fieldProblem(err)
+	}
+	record, err := find(ctx, kind, key)
+	switch {
+	case errors.Is(err, ledger.ErrNotFound), postgres.IsContent(err), // no stored key has bytes that PostgreSQL refuses
+		err == nil && !access.PrincipalOf(ctx).MaySee(record.Producer):
+		return ledger.Record{}, notFound(fmt.Sprintf("no %s with the key %q was accepted", kind, key))
+	case err != nil:
+		return ledger.Record{}, a.failure(ctx, err, "ask again")
+	}
+	return record, nil
 }
 
 func (a *API) balances(ctx context.Context, in *balancesInput) (*balancesOutput, error) {

@@ -40,8 +40,8 @@ type Record struct {
 	WaitsFor     string          `json:"waits_for,omitempty"`
 	LastError    string          `json:"last_error,omitempty"`
 	Outcome      *tasks.Outcome  `json:"outcome,omitempty"`
-	Transfers    []Posted        `json:"transfers" doc:"The first 1,000; the outcome says how many there are."`
-	Timeline     []Event         `json:"timeline" doc:"By time: the acceptance, the outcome, and the newest 200 of what else happened."`
+	Transfers    []Posted        `json:"transfers" doc:"The first 1,000; the outcome says how many there are, and more_transfers where the others are."`
+	Timeline     []Event         `json:"timeline" doc:"By time: the acceptance, the outcome, and the newest 200 of what else happened; more_events says where all of it is."`
 	// Events is how many events there are in all: more than the timeline has when it is cut.
 	Events int `json:"events" doc:"How many events there are in all: more than the timeline has when it is cut."`
 }
@@ -100,19 +100,27 @@ const countEventsSQL = `
 SELECT (SELECT count(*) FROM attempts WHERE book = $1 AND request_id = $2)
      + (SELECT count(*) FROM conflicts WHERE book = $1 AND request_id = $2)`
 
-const recordTransfersSQL = `
-SELECT t.seq, d.name, c.name, t.amount_fen, t.debit_balance_fen, t.credit_balance_fen, t.business_date::text, t.posted_at
-FROM transfers t
-JOIN accounts d ON d.book = t.book AND d.id = t.debit_account
-JOIN accounts c ON c.book = t.book AND c.id = t.credit_account
-WHERE t.book = $1 AND t.seq >= $2 AND t.seq < $3
-ORDER BY t.seq
-LIMIT 1000`
+// recordTransfersMax is how many of its transfers a Record has at most: a part of a sweep has thousands.
+const recordTransfersMax = 1000
 
 // Record finds a request by its kind and key. It returns ErrNotFound when it was never accepted. At most 1,000 of its transfers
-// are listed: a part of a sweep has thousands. The timeline has its acceptance, its outcome, and the newest 200 of what else happened.
+// are listed, TransferPage has the others. The timeline has its acceptance, its outcome, and the newest 200 of what else happened;
+// EventPage has all of it.
 func (r *Reader) Record(ctx context.Context, kind tasks.Kind, key string) (Record, error) {
-	record := Record{Kind: kind, Key: key, Transfers: []Posted{}}
+	record, err := r.Find(ctx, kind, key)
+	if err != nil {
+		return Record{}, err
+	}
+	if err := r.readTimeline(ctx, &record); err != nil {
+		return Record{}, fmt.Errorf("read the timeline of %s %q: %w", kind, key, err)
+	}
+	record.Transfers, err = r.TransferPage(ctx, &record, 0, recordTransfersMax)
+	return record, err
+}
+
+// Find finds a request as Record does, without its transfers and its timeline.
+func (r *Reader) Find(ctx context.Context, kind tasks.Kind, key string) (Record, error) {
+	record := Record{Kind: kind, Key: key, Transfers: []Posted{}, Timeline: []Event{}}
 	var o tasks.Outcome
 	err := r.pool.QueryRow(ctx, findRecordSQL, kind, key).Scan(&record.ID, &record.Book, &record.Producer, &record.Payload,
 		&record.OccurredAt, &record.BusinessDate, &record.AcceptedAt, &record.State, &record.WaitsFor, &record.LastError,
@@ -125,17 +133,6 @@ func (r *Reader) Record(ctx context.Context, kind tasks.Kind, key string) (Recor
 	}
 	if o.Result != "" {
 		record.Outcome = &o
-	}
-	if err := r.readTimeline(ctx, &record); err != nil {
-		return Record{}, fmt.Errorf("read the timeline of %s %q: %w", kind, key, err)
-	}
-	if record.Outcome == nil {
-		return record, nil
-	}
-	record.Transfers, err = queryRows(ctx, r.pool, scanPosted, recordTransfersSQL, record.Book, o.FirstTransfer,
-		o.FirstTransfer+int64(o.Transfers))
-	if err != nil {
-		return Record{}, fmt.Errorf("read the transfers of %s %q: %w", kind, key, err)
 	}
 	return record, nil
 }
@@ -159,7 +156,7 @@ func (r *Reader) readTimeline(ctx context.Context, record *Record) error {
 		slices.SortStableFunc(events, func(a, b Event) int { return a.At.Compare(b.At) })
 	}
 	record.Events++
-	accepted := Event{At: record.AcceptedAt, Event: "accepted", Detail: "by " + record.Producer}
+	accepted := Event{At: record.AcceptedAt, Event: "accepted", Detail: acceptedBy(record)}
 	record.Timeline = slices.Insert(events, 0, accepted)
 	return nil
 }
@@ -172,23 +169,6 @@ func describe(o tasks.Outcome) string {
 		return string(o.Reason)
 	}
 	return string(o.Reason) + ": " + o.Detail
-}
-
-func scanPosted(row pgx.CollectableRow) (Posted, error) {
-	var p Posted
-	var fen int64
-	var debit, credit *int64
-	err := row.Scan(&p.Seq, &p.Debit, &p.Credit, &fen, &debit, &credit, &p.BusinessDate, &p.PostedAt)
-	p.Amount, p.DebitBalance, p.CreditBalance = money.FromFen(fen), amountOf(debit), amountOf(credit)
-	return p, err
-}
-
-func amountOf(fen *int64) *money.Amount {
-	if fen == nil {
-		return nil
-	}
-	amount := money.FromFen(*fen)
-	return &amount
 }
 
 func queryRows[T any](ctx context.Context, pool *pgxpool.Pool, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
