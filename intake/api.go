@@ -175,7 +175,7 @@ var refusals = map[string]string{
 	"404": "Not there, or another producer's",
 	"409": "The key was used before with other content, or by another producer; or the state does not allow it",
 	"413": "The body is too large",
-	"415": "The body is not declared as one of the media types",
+	"415": "The body is not declared as one of the media types, or is encoded",
 	"422": "A field is not allowed; it is named",
 	"429": "The API key asks for too much at once; Retry-After says when to come back",
 	"500": "Something is wrong here, the cause is in the server's log; ask again, with the same keys",

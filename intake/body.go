@@ -34,6 +34,9 @@ func readJSON(r *http.Request, most int64) ([]byte, *Problem) {
 	if !declaresJSON(r.Header.Get("Content-Type")) {
 		return nil, undeclared(mediaJSON)
 	}
+	if isEncoded(r.Header.Get("Content-Encoding")) {
+		return nil, encoded()
+	}
 	body, err := readAll(limitBody(r.Body, most), r.ContentLength, most)
 	if bad := (*bodyError)(nil); errors.As(err, &bad) {
 		// A client that is still sending reads its answer only when it is done; beyond some size it must not keep us.
@@ -52,6 +55,11 @@ func declaresJSON(contentType string) bool {
 	}
 	mediaType, _, err := mime.ParseMediaType(contentType)
 	return err == nil && (mediaType == mediaJSON || strings.HasSuffix(mediaType, "+json"))
+}
+
+// isEncoded says whether a body is compressed or the like: nothing here unpacks it.
+func isEncoded(encoding string) bool {
+	return encoding != "" && !strings.EqualFold(encoding, "identity")
 }
 
 // readAll reads a body whose length may have been told, -1 if not; net/http ends one of a told length there. Room is made for what was

@@ -100,6 +100,8 @@ func (a *API) acceptMany(call huma.Context, kind tasks.Kind) {
 	}
 	mediaType, _, err := mime.ParseMediaType(call.Header("Content-Type"))
 	switch {
+	case isEncoded(call.Header("Content-Encoding")):
+		writeProblem(call, encoded())
 	case err == nil && mediaType == mediaJSONLines:
 		b.acceptStream()
 	case err == nil && mediaType == mediaJSON:

@@ -107,6 +107,13 @@ func undeclared(mediaTypes string) *Problem {
 	return problem
 }
 
+func encoded() *Problem {
+	problem := refused(&tasks.FieldError{Field: "payload", Problem: "is encoded, as the header Content-Encoding says",
+		Allowed: "a body as it is: no such header, or identity"})
+	problem.Status = http.StatusUnsupportedMediaType
+	return problem
+}
+
 func conflict(receipt tasks.Receipt) *Problem {
 	return &Problem{Type: problemConflict, Title: "The key was used before with other content", Status: http.StatusConflict,
 		Detail: (&tasks.ConflictError{Receipt: receipt}).Error(), ID: receipt.ID.String(), Fields: receipt.Fields}
