@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -181,8 +182,9 @@ func (c *Client) EnqueueMany(ctx context.Context, payloads []Payload) ([]Item, e
 	items := make([]Item, len(payloads))
 	requests := make([]Request, 0, len(payloads))
 	places := make([]int, 0, len(payloads))
+	look := c.lookAtPolicy(ctx)
 	for i, payload := range payloads {
-		request, err := c.Prepare(ctx, payload)
+		request, err := c.prepare(payload, look)
 		if err != nil {
 			items[i].Err = err
 			continue
@@ -229,8 +231,9 @@ func keepUnordered(requests []Request, places []int, ordered map[string]bool, it
 // transaction ends: an order that is opened under one of them meanwhile waits for that.
 func (c *Client) EnqueueTx(ctx context.Context, tx pgx.Tx, payloads ...Payload) ([]Receipt, error) {
 	requests := make([]Request, len(payloads))
+	look := c.lookAtPolicy(ctx)
 	for i, payload := range payloads {
-		request, err := c.Prepare(ctx, payload)
+		request, err := c.prepare(payload, look)
 		if err != nil {
 			return nil, err
 		}
@@ -253,10 +256,19 @@ func (c *Client) Ring(receipts ...Receipt) { c.ringer.ringAccepted(receipts) }
 
 // Prepare validates a payload and gives it its identity, book and producer, without storing it. It returns a *FieldError.
 func (c *Client) Prepare(ctx context.Context, payload Payload) (Request, error) {
+	return c.prepare(payload, func() error { return c.reloadPolicyWithin(ctx, c.config.AnswerWithin) })
+}
+
+// lookAtPolicy reads the policy anew when it is first called, and tells the same of it from then on: it is for the payloads of one call.
+func (c *Client) lookAtPolicy(ctx context.Context) func() error {
+	return sync.OnceValue(func() error { return c.reloadPolicyWithin(ctx, c.config.AnswerWithin) })
+}
+
+func (c *Client) prepare(payload Payload, lookAtPolicy func() error) (Request, error) {
 	if err := c.policy.Load().checkProduct(payload); err != nil {
 		// The product may be newer than the policy read last.
-		if reloadErr := c.reloadPolicyWithin(ctx, c.config.AnswerWithin); reloadErr != nil {
-			return Request{}, reloadErr
+		if lookErr := lookAtPolicy(); lookErr != nil {
+			return Request{}, lookErr
 		}
 		if err := c.policy.Load().checkProduct(payload); err != nil {
 			return Request{}, err

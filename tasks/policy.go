@@ -85,10 +85,7 @@ func ParsePolicy(document []byte) (Policy, error) {
 	for i, merchant := range policy.MerchantsWithoutBalance {
 		check.id(fmt.Sprintf("merchants_without_balance[%d]", i), merchant)
 	}
-	for i, product := range policy.Products {
-		check.id(fmt.Sprintf("products[%d].product_id", i), product.ProductID)
-		check.positive(fmt.Sprintf("products[%d].min_sweep", i), product.MinSweep)
-	}
+	check.products(policy.Products)
 	if policy.ParkHoursMax < 1 || policy.ParkHoursMax > 24*90 {
 		check.refuse("park_hours_max", fmt.Sprintf("is %d", policy.ParkHoursMax), "1 to 2160")
 	}
@@ -99,6 +96,19 @@ func ParsePolicy(document []byte) (Policy, error) {
 		return Policy{}, check.err
 	}
 	return policy, nil
+}
+
+func (c *fieldCheck) products(products []Product) {
+	seen := make(map[string]bool, len(products))
+	for i, product := range products {
+		field := func(name string) string { return fmt.Sprintf("products[%d].%s", i, name) }
+		c.id(field("product_id"), product.ProductID)
+		if seen[product.ProductID] {
+			c.refuse(field("product_id"), "is "+quote(product.ProductID)+", as an earlier product's", "each product once")
+		}
+		seen[product.ProductID] = true
+		c.positive(field("min_sweep"), product.MinSweep)
+	}
 }
 
 // NewestPolicySQL reads the policy that counts; ScanPolicy takes its row.

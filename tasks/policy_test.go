@@ -1,11 +1,18 @@
 package tasks_test
 
 import (
+	"context"
 	"encoding/json"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/settled-dev/settled/internal/postgres"
+	"github.com/settled-dev/settled/internal/postgres/pgtest"
+	"github.com/settled-dev/settled/ledger/ledgertest"
 	"github.com/settled-dev/settled/money"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -36,17 +43,65 @@ func TestPolicyThatCannotCountIsRefused(t *testing.T) {
 		`{"refund_split":"half"}`:               "refund_split",
 		`{"balance_excluded_lines":["coupon"]}`: "balance_excluded_lines[0]",
 		`{"merchants_without_balance":["a/b"]}`: "merchants_without_balance[0]",
-		`{"products":[{"product_id":"","min_sweep":"1.00"}]}`:  "products[0].product_id",
-		`{"products":[{"product_id":"x","min_sweep":"0.00"}]}`: "products[0].min_sweep",
-		`{"products":[{"product_id":"x","min_sweep":1}]}`:      "policy",
-		`{"products":[{"product_id":"x"}]}`:                    "products[0].min_sweep",
-		`{"park_hours_max":5} {}`:                              "policy",
-		`{"park_hours_max":0}`:                                 "park_hours_max",
-		`{"park_hours_max":2161}`:                              "park_hours_max",
-		`{"sweep_users_max":0}`:                                "sweep_users_max",
-		`{"sweep_users_max":20001}`:                            "sweep_users_max",
+		`{"products":[{"product_id":"","min_sweep":"1.00"}]}`:                                        "products[0].product_id",
+		`{"products":[{"product_id":"x","min_sweep":"0.00"}]}`:                                       "products[0].min_sweep",
+		`{"products":[{"product_id":"x","min_sweep":1}]}`:                                            "policy",
+		`{"products":[{"product_id":"x"}]}`:                                                          "products[0].min_sweep",
+		`{"products":[{"product_id":"x","min_sweep":"100000000000.01"}]}`:                            "policy",
+		`{"products":[{"product_id":"x","min_sweep":"1.00"},{"product_id":"x","min_sweep":"2.00"}]}`: "products[1].product_id",
+		`{"park_hours_max":5} {}`:                                                                    "policy",
+		`{"park_hours_max":0}`:                                                                       "park_hours_max",
+		`{"park_hours_max":2161}`:                                                                    "park_hours_max",
+		`{"sweep_users_max":0}`:                                                                      "sweep_users_max",
+		`{"sweep_users_max":20001}`:                                                                  "sweep_users_max",
 	} {
 		_, err := tasks.ParsePolicy([]byte(document))
 		expectRefusal(t, err, field, "")
+	}
+}
+
+// policyReads counts the times that a pool has asked for the policy.
+type policyReads struct{ count atomic.Int64 }
+
+// TraceQueryStart implements pgx.QueryTracer.
+func (r *policyReads) TraceQueryStart(ctx context.Context, _ *pgx.Conn, query pgx.TraceQueryStartData) context.Context {
+	if query.SQL == tasks.NewestPolicySQL {
+		r.count.Add(1)
+	}
+	return ctx
+}
+
+// TraceQueryEnd implements pgx.QueryTracer.
+func (*policyReads) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func TestPolicyIsReadOnceForAllThatACallRefuses(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	ledgertest.Audit(t, db)
+	var reads policyReads
+	pool, err := postgres.Open(t.Context(), db.URL, postgres.Configure(func(c *pgxpool.Config) { c.ConnConfig.Tracer = &reads }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	client, err := tasks.NewClient(t.Context(), pool, nil, tasks.ClientConfig{Producer: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	reads.count.Store(0)
+	payloads := []tasks.Payload{reward("r1", "u1", "1.00")}
+	for range 50 {
+		payloads = append(payloads, &tasks.Sweep{ProductID: "nothing", BusinessDate: "2026-03-02"})
+	}
+	items, err := client.EnqueueMany(t.Context(), payloads)
+	if err != nil || items[0].Err != nil {
+		t.Fatal(err, items[0].Err)
+	}
+	for _, item := range items[1:] {
+		expectRefusal(t, item.Err, "product_id", "nothing")
+	}
+	if n := reads.count.Load(); n != 1 {
+		t.Errorf("the policy was read %d times", n)
 	}
 }
