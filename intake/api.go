@@ -156,7 +156,8 @@ func (a *API) Drain() { a.drain.Do(func() { close(a.draining) }) }
 // failure answers for an error that is neither the producer's fault nor an outcome. unknown says what is not known now.
 func (a *API) failure(ctx context.Context, err error, unknown string) *Problem {
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, tasks.ErrClientClosed), errors.Is(err, errDraining): // the producer left, or this process does
+	case errors.Is(err, context.Canceled), errors.Is(err, tasks.ErrClientClosed), errors.Is(err, errDraining), errors.Is(err, errLeft):
+		// the producer left, or this process does
 		return unavailable("the request was given up; " + unknown)
 	case postgres.IsConnection(err), errors.Is(err, context.DeadlineExceeded):
 		a.config.Logger.WarnContext(ctx, "books did not answer", slog.Any("error", err))

@@ -33,8 +33,8 @@ const (
 const (
 	// ListMax is how many requests a list holds at most: what is read before the first of them is accepted.
 	ListMax = 10_000
-	// ListBytesMax bounds a list's body: 800 bytes a request.
-	ListBytesMax = 8 << 20
+	// ListBytesMax bounds a list's body: 1,677 bytes a request, which are a refund with the longest ids and reason and ten lines.
+	ListBytesMax = 16 << 20
 	// listTimeout is what a client has to send a list, and later to read its answer.
 	listTimeout = time.Minute
 )
@@ -143,7 +143,7 @@ func (b *bulk) problem(err error, unknown string) *Problem {
 	return b.api.failure(b.call.Context(), err, unknown)
 }
 
-// acceptList reads a list, counts it against the key's rate, and accepts it in chunks while it reads the next one.
+// acceptList reads a list, and accepts it in its turn.
 func (b *bulk) acceptList() *Problem {
 	leave, problem := b.api.lists.enter(b.call.Context(), b.api.config.Clock, b.who.KeyID)
 	if problem != nil {
@@ -155,13 +155,13 @@ func (b *bulk) acceptList() *Problem {
 	asked, _ := humago.Unwrap(b.call)
 	text, problem := readJSON(asked, ListBytesMax)
 	if problem != nil {
+		if problem.Status == http.StatusRequestEntityTooLarge {
+			problem.Detail += fmt.Sprintf("; a stream (%s) may have %d bytes", mediaJSONLines, streamBytesMax)
+		}
 		return problem
 	}
 	list, err := splitList(text)
 	if err != nil {
-		return b.problem(err, nothing)
-	}
-	if err := b.who.Charge(len(list) - 1); err != nil {
 		return b.problem(err, nothing)
 	}
 	answer := ListAnswer{Items: make([]ItemAnswer, 0, len(list))}
@@ -208,6 +208,10 @@ func (b *bulk) acceptInTurn(list requestList, answer *ListAnswer) *Problem {
 		return busy("too many lists are accepted at once; nothing was done: ask again")
 	}
 	defer func() { <-b.api.accepting }()
+	// A list that found no turn has cost its key nothing but the call.
+	if err := b.who.Charge(len(list) - 1); err != nil {
+		return b.problem(err, "nothing was done: ask again")
+	}
 	if err := b.acceptChunks(list.chunks(b.kind), answer); err != nil {
 		return b.problem(err, "whether the requests were accepted is unknown: send all of them again, with the same keys")
 	}

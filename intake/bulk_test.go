@@ -99,6 +99,29 @@ func TestLongestListIsAcceptedWhole(t *testing.T) {
 	}
 }
 
+func TestLongestListOfLargeRefundsIsAccepted(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	id := func(prefix string, i int) string {
+		return fmt.Sprintf("%s%0*d", prefix, tasks.IDBytesMax-len(prefix), i)
+	}
+	items := make([]string, intake.ListMax)
+	for i := range items {
+		var lines []string
+		for line := range 8 {
+			lines = append(lines, fmt.Sprintf(`{"line_id":%q,"amount":"1234.56"}`, id("line", line)))
+		}
+		items[i] = fmt.Sprintf(`{"refund_id":%q,"order_id":%q,"user_id":%q,"amount":"9876.48","lines":[%s],"reason":%q,`+
+			`"occurred_at":"2026-03-02T12:00:00+08:00"}`, id("rf", i), id("o", i), id("u", i%97), strings.Join(lines, ","), strings.Repeat("r", 200))
+	}
+	var answer intake.ListAnswer
+	got := d.do(t, http.MethodPost, "/v1/requests/refund:apply/bulk", listOf(items...))
+	got.decode(t, &answer)
+	if answer.Accepted != intake.ListMax {
+		t.Errorf("answer %d, %+v", got.status, answer.Tally)
+	}
+}
+
 func TestWhatIsNoListStoresNothing(t *testing.T) {
 	t.Parallel()
 	d := open(t)

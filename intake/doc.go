@@ -41,7 +41,8 @@
 //	503  PostgreSQL did not answer in time: whether the request was accepted is unknown; or too much is under way here
 //
 // Every answer from 400 upward is a problem of RFC 9457 (application/problem+json), but for those to channels' notices, which have the
-// form that the channel reads, and of /docs, which is plain text when the page cannot be made. After a 503, a 500, or no answer at all the
+// form that the channel reads, of /docs, which is plain text when the page cannot be made, and of what net/http refuses before any
+// handler: a malformed head (400), one that is too large (431), an unknown transfer coding (501) or version (505), in plain text. After a 503, a 500, or no answer at all the
 // producer sends the same request with the same key again, which is always safe.
 //
 // # Waiting for an outcome
@@ -73,8 +74,8 @@
 //
 // # Many requests in one call
 //
-// A list (application/json) is read whole, counted against the key's rate, then accepted in chunks of 500, an insert each, and
-// answered when all of it is committed. 24 lists are in memory at a time, at most 4 of one key: who sends slowly keeps its own key's
+// A list (application/json, up to 16 MiB) is read whole, counted against the key's rate, then accepted in chunks of 500, an insert each, and
+// answered when all of it is committed. 12 lists are in memory at a time, at most 3 of one key: who sends slowly keeps its own key's
 // other lists waiting (429), not those of others (503). A stream (application/x-ndjson) is answered line by line while it is read: a chunk is what has
 // arrived, up to 500 lines, and its answers are written after its commit. Two chunks are held at a time, whatever the stream's
 // length; a client that does not read its answers is not read from, and one that is faster than its key's rate is slowed down to it.

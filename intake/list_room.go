@@ -12,9 +12,9 @@ import (
 // client takes, up to listTimeout.
 const (
 	// ListsInMemory bounds the bodies of all lists to ListsInMemory times ListBytesMax, 192 MiB, and their answers to about as much.
-	ListsInMemory = 24
-	// ListsOfKey is the part of them that one API key may have: six keys would have to be slow at once to keep all others waiting.
-	ListsOfKey = 4
+	ListsInMemory = 12
+	// ListsOfKey is the part of them that one API key may have: four keys would have to be slow at once to keep all others waiting.
+	ListsOfKey = 3
 	// listsAtOnce bounds those of them that are being accepted, and with them the connections to PostgreSQL that they take.
 	listsAtOnce = 8
 )

@@ -68,6 +68,8 @@ func TestRechargeOrderIsRefusedByTheField(t *testing.T) {
 		`{"recharge_id":"rc1","user_id":"u1"}`: "channel",
 		"[]":                                   "payload",
 		strings.Replace(rechargeOrder("rc1", "u1", "1.00"), "{", `{"expires_at":"2020-01-01T00:00:00Z",`, 1): "expires_at",
+		strings.Replace(rechargeOrder("rc1", "u1", "1.00"), "{", `{"expires_at":"0001-01-01T00:00:00Z",`, 1): "expires_at",
+		strings.Replace(rechargeOrder("rc1", "u1", "1.00"), "{", `{"expires_at":"9999-01-01T00:00:00Z",`, 1): "expires_at",
 		strings.Replace(rechargeOrder("rc1", "u1", "1.00"), "{", `{"out_trade_no":"RC00000001",`, 1):         "out_trade_no",
 	} {
 		if problem := d.openOrder(t, body).problem(t, http.StatusUnprocessableEntity); len(problem.Errors) != 1 || problem.Errors[0].Field != field {

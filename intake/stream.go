@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"sync"
@@ -27,6 +28,9 @@ const (
 
 // errDraining says that this process ends: it begins no more chunks.
 var errDraining = errors.New("this process ends")
+
+// errLeft says that a client has left before it was answered, or does not read.
+var errLeft = errors.New("the client does not read its answers")
 
 // acceptStream accepts lines and answers them as their chunks commit. It holds two chunks: one that is read while the other
 // commits. What the client does not read is not written, and then nothing more is read either.
@@ -168,8 +172,11 @@ func (s *streamAnswers) write(answers []ItemAnswer) error {
 	}
 	_ = s.connection.SetWriteDeadline(clock.System.Now().Add(streamIdleMax))
 	if _, err := s.to.Write(s.text.Bytes()); err != nil {
-		return err
+		return fmt.Errorf("%w: %v", errLeft, err) // a failure of this connection is none of PostgreSQL's
 	}
 	s.last = answers[len(answers)-1].Line
-	return s.connection.Flush()
+	if err := s.connection.Flush(); err != nil {
+		return fmt.Errorf("%w: %v", errLeft, err)
+	}
+	return nil
 }

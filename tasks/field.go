@@ -136,12 +136,13 @@ var (
 	latestEvent   = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
+const eventTimeAllowed = "a time of RFC 3339 between 2000 and 2099, such as 2026-01-02T15:04:05+08:00"
+
 func (c *fieldCheck) eventTime(field string, t time.Time) {
-	const allowed = "a time of RFC 3339 between 2000 and 2099, such as 2026-01-02T15:04:05+08:00"
 	if t.IsZero() {
-		c.refuse(field, "is missing", allowed)
+		c.refuse(field, "is missing", eventTimeAllowed)
 	} else if t.Before(earliestEvent) || !t.Before(latestEvent) {
-		c.refuse(field, "is "+t.Format(time.RFC3339), allowed)
+		c.refuse(field, "is "+t.Format(time.RFC3339), eventTimeAllowed)
 	}
 }
 

@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/settled-dev/settled/money"
@@ -21,6 +22,13 @@ func ParseRechargeOrder(raw []byte) (RechargeOrder, error) {
 	var order RechargeOrder
 	if err := ReadObject(raw, &order); err != nil {
 		return RechargeOrder{}, err
+	}
+	// The zero time stands for none that was given.
+	var given struct {
+		ExpiresAt *json.RawMessage `json:"expires_at"`
+	}
+	if err := json.Unmarshal(raw, &given); err == nil && given.ExpiresAt != nil && order.ExpiresAt.IsZero() {
+		return RechargeOrder{}, &FieldError{Field: "expires_at", Problem: "is of the year 1", Allowed: eventTimeAllowed + ", or no such field"}
 	}
 	return order, order.Validate()
 }
