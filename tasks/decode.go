@@ -33,7 +33,7 @@ func ParsePayload(kind Kind, raw []byte) (Payload, error) {
 
 // ReadObject reads a JSON object into the struct that shape points to, as strictly as ParsePayload reads a request's. Its fields may be
 // strings, whole numbers, true or false, times, amounts, and lists of strings or of such structs; those that may be left out have the
-// option omitempty. It does not look at what the values mean. It returns a *FieldError.
+// option omitempty or omitzero. It does not look at what the values mean. It returns a *FieldError.
 func ReadObject(raw []byte, shape any) error {
 	if len(raw) > PayloadBytesMax {
 		return &FieldError{Field: "payload", Problem: fmt.Sprintf("has %d bytes", len(raw)),
@@ -230,7 +230,7 @@ func assignObject(path string, object *jsonObject, target reflect.Value) error {
 	}
 	for _, name := range known {
 		_, given := object.values[name]
-		if !given && !strings.Contains(shape.Field(fields[name]).Tag.Get("json"), ",omitempty") {
+		if tag := shape.Field(fields[name]).Tag.Get("json"); !given && !strings.Contains(tag, ",omitempty") && !strings.Contains(tag, ",omitzero") {
 			return &FieldError{Field: join(path, name), Problem: "is missing", Allowed: "an object with this field"}
 		}
 	}

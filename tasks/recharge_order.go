@@ -14,7 +14,7 @@ type RechargeOrder struct {
 	UserID     string       `json:"user_id"`
 	Channel    Source       `json:"channel"`
 	Amount     money.Amount `json:"amount"`
-	ExpiresAt  time.Time    `json:"expires_at,omitempty"` // zero: whoever opens it decides
+	ExpiresAt  time.Time    `json:"expires_at,omitzero"` // zero: whoever opens it decides
 }
 
 // ParseRechargeOrder reads an order's JSON object, as strictly as ParsePayload reads a request's. It returns a *FieldError.

@@ -173,7 +173,7 @@ func (c *cashDesk) takeBare(ctx context.Context, client *tasks.Client, paid []pa
 		if err := rsa.VerifyPKCS1v15(c.key, crypto.SHA256, hash[:], signature); err != nil {
 			return err
 		}
-		_, err = client.Enqueue(ctx, paid[i].payload)
+		_, err = client.FromChannel().Enqueue(ctx, paid[i].payload)
 		return err
 	})
 }
