@@ -45,6 +45,7 @@ type commands struct {
 
 	Dead    deadCommand    `cmd:"" group:"mend" help:"List the requests that wait for a person."`
 	Requeue requeueCommand `cmd:"" group:"mend" help:"Let a dead request run again."`
+	Inquire inquireCommand `cmd:"" group:"mend" help:"Have channels asked at once whether recharge orders are paid."`
 	Case    caseCommand    `cmd:"" group:"mend" help:"List and decide the cases: money that waits for a person."`
 	Policy  policyCommand  `cmd:"" group:"mend" help:"Print the business settings, or set new ones."`
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/settled-dev/settled/intake/inquiry"
 	"github.com/settled-dev/settled/internal/child"
 	"github.com/settled-dev/settled/internal/devstack"
 	"github.com/settled-dev/settled/internal/drill"
@@ -28,7 +29,7 @@ type channelsDrillCommand struct {
 	Patience time.Duration `default:"3m" placeholder:"TIME" help:"How long everything may take to settle afterwards (default ${default})."`
 	Seed     uint64        `placeholder:"N" help:"Draws the shoppers, the faults and the mishaps (default: by the clock)."`
 	Scale    float64       `name:"time-scale" default:"60" placeholder:"X" help:"Divides the channels' pauses (default ${default})."`
-	Lost     int           `default:"0" placeholder:"N" help:"Of 100 recharges, how many are paid without any notice, so that settled must ask its channel (default ${default})."`
+	Lost     int           `default:"5" placeholder:"N" help:"Of 100 recharges, how many are paid without any notice, so that settled must ask its channel (default ${default})."`
 	JSON     bool          `name:"json" help:"Print JSON."`
 }
 
@@ -36,15 +37,15 @@ type channelsDrillCommand struct {
 func (channelsDrillCommand) Help() string {
 	return `Starts a whole system of its own: PostgreSQL, Redis, an API, two workers, a scheduler, and the four simulated channels, each ` +
 		`a process. Shoppers recharge, pay orders and ask for refunds; the channels send notices twice, late, out of order and with wrong ` +
-		`signatures, take wrong amounts, lose their answers or keep them back, fail refunds and pay some of them after all, and have new keys ` +
+		`signatures, send none at all of some payments, take wrong amounts, lose their answers or keep them back, fail refunds and pay some of them after all, and have new keys ` +
 		`in the middle; and every second or so a process is killed by SIGKILL, PostgreSQL and Redis among them, or Redis is wiped. Then all is ` +
 		`left to settle, and the channels' own record, and what outcome webhooks have told, is compared with the books. Example:
 
     $ settled drill channels --for 30s
     ...
        4 x rotate a channel's keys
-    payments 353 · refunds 204, 13 failed first · requests 563 · suspended 30 · told by webhook 1121 · refused before new keys were loaded 12
-    settled 16.8 s after the last mishap; seed 1795829197875345529
+    payments 611, 23 without a notice · refunds 359, 17 failed first · requests 875 · suspended 50 · told by webhook 1848 · refused before new keys were loaded 34
+    settled 58.6 s after the last mishap; seed 1795831504610721805
     lost 0 · doubled 0 · books balance
 
 Exit code 1: something is lost or doubled, or the books do not balance.`
@@ -149,6 +150,10 @@ func openInbox(ctx context.Context, owner *pgxpool.Pool, d *drill.Channels) (err
 	if err != nil {
 		return errors.Join(err, d.Inbox.Close())
 	}
+	d.Inquire = func(ctx context.Context) error {
+		_, err := inquiry.HastenAll(ctx, d.Pool, d.Clock.Now())
+		return err
+	}
 	d.Redeliver = func(ctx context.Context) error {
 		_, err := registry.Redeliver(ctx, endpoint.ID, 1, webhook.Newest, webhook.Waiting)
 		return err
@@ -234,8 +239,8 @@ func (c *channelsDrillCommand) print(p *Program, report *drill.ChannelsReport, a
 	if audit != nil {
 		balance = audit.Error()
 	}
-	_, err := fmt.Fprintf(p.Stdout, "payments %d · refunds %d, %d failed first · requests %d · suspended %d · told by webhook %d · refused before "+
-		"new keys were loaded %d\nsettled %.1f s after the last mishap; seed %d\nlost %d · doubled %d · %s\n", report.Payments, report.Refunds,
+	_, err := fmt.Fprintf(p.Stdout, "payments %d, %d without a notice · refunds %d, %d failed first · requests %d · suspended %d · told by webhook %d · refused before "+
+		"new keys were loaded %d\nsettled %.1f s after the last mishap; seed %d\nlost %d · doubled %d · %s\n", report.Payments, report.Unnoticed, report.Refunds,
 		report.Revised, report.Requests, report.Suspended, report.Told, report.Refused, report.Settled.Seconds(), report.Seed, len(report.Lost),
 		len(report.Doubled), balance)
 	return err

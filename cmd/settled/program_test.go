@@ -158,7 +158,7 @@ func (e ended) expect(t *testing.T, code int, texts ...string) {
 
 func commandNames() []string {
 	return []string{"dev", "demo", "bench", "simulate channel", "migrate", "api", "worker", "scheduler", "healthcheck", "request", "show", "balance", "statement", "audit",
-		"dead", "requeue", "policy", "key create", "key list", "key revoke", "webhook create",
+		"dead", "requeue", "inquire", "policy", "key create", "key list", "key revoke", "webhook create",
 		"webhook list", "webhook disable", "webhook enable", "webhook rotate", "webhook messages", "webhook redeliver"}
 }
 
@@ -234,6 +234,8 @@ func TestWrongCommandLinesAreUsageErrors(t *testing.T) {
 		{[]string{"audit", "--fast"}, "unknown flag --fast"},
 		{[]string{"show", "refund:apply"}, "<key>"},
 		{[]string{"show", "refund:pay", "r1"}, `kind is "refund:pay"`},
+		{[]string{"inquire"}, "which orders?"},
+		{[]string{"inquire", "rc1", "--all"}, "which orders?"},
 		{[]string{"requeue", "refund:pay", "r1"}, `kind is "refund:pay"`},
 		{[]string{"requeue", "refund:apply"}, "which request?"},
 		{[]string{"requeue", "--dead"}, "--dead goes with --kind"},

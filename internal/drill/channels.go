@@ -33,6 +33,8 @@ type Channels struct {
 	Mishaps   []Mishap        // what may happen besides
 	// Redeliver has what waits for the inbox delivered again, at once: what a killed worker had claimed comes after a lease of minutes.
 	Redeliver func(context.Context) error
+	// Inquire has the channels asked at once about orders that are not known as paid: settled itself would ask minutes later.
+	Inquire func(context.Context) error
 	// LostPercent of the recharges are paid without any notice, so that settled must ask for them. 0: none.
 	LostPercent int
 	For         time.Duration // how long shoppers shop and mishaps happen
@@ -50,6 +52,7 @@ type ChannelsReport struct {
 	Seed      uint64         `json:"seed"`
 	Mishaps   map[string]int `json:"mishaps"`
 	Payments  int            `json:"payments"`  // by the channels' record: recharges, paid ones and those that were wrong
+	Unnoticed int            `json:"unnoticed"` // of the payments, those that no notice told of
 	Refunds   int            `json:"refunds"`   // by the channels' record
 	Revised   int            `json:"revised"`   // of the refunds, those that failed and were paid after all
 	Requests  int            `json:"requests"`  // that the shop was told are accepted
@@ -131,7 +134,7 @@ func (d *Channels) play(ctx context.Context, report *ChannelsReport, cast *cast,
 	if record, err = d.settle(ctx, channels, rotation); err != nil {
 		return nil, err
 	}
-	report.Settled = d.Clock.Now().Sub(begun)
+	report.Settled, report.Unnoticed = d.Clock.Now().Sub(begun), len(lost(record))
 	return record, nil
 }
 
@@ -213,7 +216,9 @@ func (d *Channels) settle(ctx context.Context, channels *door, rotation *rotatio
 	deadline := d.Clock.Now().Add(d.Patience)
 	var decided time.Time // since when only the producer has not been told of everything
 	for {
-		record, err := lines[simulate.Entry](ctx, channels, "/record")
+		err := d.Inquire(ctx)
+		record, readErr := lines[simulate.Entry](ctx, channels, "/record")
+		err = errors.Join(err, readErr)
 		outstanding, untold := 0, 0
 		if err == nil {
 			err = d.Pool.QueryRow(ctx, unsettledSQL, lost(record)).Scan(&outstanding, &untold)

@@ -19,6 +19,8 @@
 //   - D4 Channels' producer is told of each outcome that is its own, in one message that verifies; the messages' numbers have no gap, and what
 //     comes again says the same. What a killed worker had claimed is delivered again on request, not after the minutes of its lease.
 //   - D5 Once the API's process has loaded a channel's new keys, it refuses no notice of it, by its own count.
+//   - D6 A payment that no notice told of is booked, because settled asks for it. Once nothing breaks any more the drill has it asked at
+//     once, not minutes later by its schedule.
 //
 // # Failures
 //
