@@ -51,6 +51,7 @@ func (c *Channel) paymentAnswer(a *answer, order channel.PaymentOrder) (channel.
 	switch status := r.id("trade_status", idBytesMax); {
 	case status == tradeSuccess, status == tradeFinished, status == tradeClosed && r.optional("send_pay_date") != "":
 		r.payment(&notice)
+		notice.Refunded = status == tradeClosed
 	case status == tradeClosed:
 		notice.Event = channel.EventClosed
 	case status == tradeWaiting:

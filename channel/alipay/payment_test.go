@@ -38,6 +38,8 @@ func TestStateOfATradeBecomesANotice(t *testing.T) {
 		t.Fatal(err)
 	}
 	want.ID = "" // of the message
+	refunded := want
+	refunded.Refunded = true
 	closed := channel.Notice{Channel: tasks.SourceAlipay, Event: channel.EventClosed, MerchantID: sellerID, AppID: appID,
 		OutTradeNo: recharge().OutTradeNo}
 	for name, c := range map[string]struct {
@@ -47,7 +49,7 @@ func TestStateOfATradeBecomesANotice(t *testing.T) {
 	}{
 		"paid":                     {node(t, traded), want, nil},
 		"paid, and beyond refunds": {node(t, traded, "trade_status", "TRADE_FINISHED"), want, nil},
-		"refunded as a whole":      {node(t, traded, "trade_status", "TRADE_CLOSED"), want, nil},
+		"refunded as a whole":      {node(t, traded, "trade_status", "TRADE_CLOSED"), refunded, nil},
 		"in yuan":                  {node(t, traded, "trans_currency", "CNY", "settle_currency", "CNY"), want, nil},
 		"with our names":           {node(t, traded, "seller_id", sellerID, "app_id", appID), want, nil},
 		"closed":                   {node(t, untraded("TRADE_CLOSED")), closed, nil},

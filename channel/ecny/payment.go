@@ -55,8 +55,9 @@ func (c *Channel) paymentAnswer(reply envelope, order channel.PaymentOrder) (cha
 	r := c.about(reply, order.OutTradeNo, true)
 	notice := channel.Notice{Channel: tasks.SourceECNY, MerchantID: c.merID, OutTradeNo: order.OutTradeNo}
 	unpaid := false
-	switch r.optional("tradeState") {
-	case "S", "R": // paid, and some of it may have been refunded since
+	switch state := r.optional("tradeState"); state {
+	case "S", "R": // paid; the second, some of it has been refunded since
+		notice.Refunded = state == "R"
 		r.same("payType", payType, true)
 		r.yuanOnly(true)
 		at, told := r.endedAt()

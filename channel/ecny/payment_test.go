@@ -64,6 +64,7 @@ func TestStateOfAnOrderBecomesANotice(t *testing.T) {
 				if err != nil || want.TimeUnknown != (changes != nil) {
 					t.Fatalf("%+v, %v", want, err)
 				}
+				want.Refunded = state == "R"
 				got, err := ask(looked(t, state, changes))
 				if diff := cmp.Diff(want, got); diff != "" || err != nil {
 					t.Errorf("%s, %v: %v (-noticed +queried):\n%s", state, changes, err, diff)

@@ -53,12 +53,13 @@ func (c *Channel) paymentAnswer(a *answer, order channel.PaymentOrder) (channel.
 		r.refuse("out_trade_no", "is another order's")
 	}
 	unpaid := false
-	switch r.text(content, "trade_state") {
-	case "SUCCESS", "REFUND": // paid, and some of it may have been refunded since
+	switch state := r.text(content, "trade_state"); state {
+	case "SUCCESS", "REFUND": // paid; the second, some of it has been refunded since
 		r.payment(content, &notice)
-	case "CLOSED", "REVOKED", "PAYERROR":
+		notice.Refunded = state == "REFUND"
+	case "CLOSED", "REVOKED":
 		notice.Event = channel.EventClosed
-	case "NOTPAY", "USERPAYING", "ACCEPT":
+	case "NOTPAY", "USERPAYING", "ACCEPT", "PAYERROR": // after the last, a payer may try again
 		unpaid = true
 	default:
 		r.refuse("trade_state", "is unknown")

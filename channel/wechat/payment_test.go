@@ -48,19 +48,20 @@ func TestStateOfAnOrderBecomesANotice(t *testing.T) {
 		want.ID = "" // of the message
 		for _, state := range []string{"SUCCESS", "REFUND"} {
 			got, err := ask(altered(payment(), func(m map[string]any) { m["trade_state"] = state }))
+			want.Refunded = state == "REFUND"
 			if diff := cmp.Diff(want, got); diff != "" || err != nil || got.OccurredAt.Location() != time.UTC {
 				t.Errorf("%s: %v (-noticed +queried):\n%s", state, err, diff)
 			}
 		}
 		closed := channel.Notice{Channel: tasks.SourceWeChat, Event: channel.EventClosed, MerchantID: mchID, AppID: appID,
 			OutTradeNo: recharge().OutTradeNo}
-		for _, state := range []string{"CLOSED", "REVOKED", "PAYERROR"} {
+		for _, state := range []string{"CLOSED", "REVOKED"} {
 			got, err := ask(unpaid(state))
 			if diff := cmp.Diff(closed, got); diff != "" || err != nil {
 				t.Errorf("%s: %v (-want +got):\n%s", state, err, diff)
 			}
 		}
-		for _, state := range []string{"NOTPAY", "USERPAYING", "ACCEPT"} {
+		for _, state := range []string{"NOTPAY", "USERPAYING", "ACCEPT", "PAYERROR"} {
 			if got, err := ask(unpaid(state)); !errors.Is(err, channel.ErrUnpaid) || got != (channel.Notice{}) {
 				t.Errorf("%s: %+v, %v", state, got, err)
 			}
