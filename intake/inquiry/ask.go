@@ -28,7 +28,7 @@ func (a answer) leadsTo(d *due, now time.Time) (times, bool) {
 	switch {
 	case !a.asked:
 		return times{d.dueAt, d.tryAt}, true
-	case a.became == resultUnanswered || a.became == resultFailed:
+	case a.became == resultUnanswered || a.became == resultUnreadable || a.became == resultFailed:
 		// It waits as long again as it has waited: no order is forgotten, and a channel that comes back is not stormed.
 		waited := max(now.Sub(d.dueAt), 0) // a clock may be set back
 		return times{d.dueAt, d.dueAt.Add(waited + min(max(waited, pauseMin), pauseMax))}, true
@@ -73,7 +73,7 @@ func (q *Inquirer) ask(ctx context.Context, port channel.PaymentQuerier, d *due)
 	return a
 }
 
-// inquire returns a result and, where it is refused, unanswered or failed, why.
+// inquire returns a result and, where it is refused, unanswered, unreadable or failed, why.
 func (q *Inquirer) inquire(ctx context.Context, port channel.PaymentQuerier, d *due) (became result, err error) {
 	defer func() {
 		if value := recover(); value != nil {
@@ -88,6 +88,8 @@ func (q *Inquirer) inquire(ctx context.Context, port channel.PaymentQuerier, d *
 		return resultUnknownNumber, nil
 	case errors.Is(err, channel.ErrRefused):
 		return resultRefused, err
+	case errors.Is(err, channel.ErrMalformed), errors.Is(err, channel.ErrNotOurs):
+		return resultUnreadable, err // of this order: the others are not to wait for it
 	case err != nil:
 		return resultUnanswered, err
 	case said.Channel != d.order.Channel || said.OutTradeNo != d.order.OutTradeNo:
@@ -128,6 +130,8 @@ func (q *Inquirer) tell(ctx context.Context, d *due, became result, problem erro
 			level, message = slog.LevelError, message+", and is asked no more"
 		}
 	case resultUnanswered:
+	case resultUnreadable:
+		level, message = slog.LevelError, "an answer about an order could not be read, will ask again"
 	case resultFailed:
 		level, message = slog.LevelError, "an answer about an order could not be accepted, will ask again"
 	default:

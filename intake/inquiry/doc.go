@@ -23,8 +23,9 @@
 // # Concurrency
 //
 // Several processes may ask. An order is claimed for a lease, and comes again when its process has died. A channel is asked about a few
-// orders at once; one that answers nothing is asked about a single one until it answers, and each order waits longer after each try. The
-// channels do not wait for each other.
+// orders at once; one that answers nothing is asked about a single one until it answers, and each order waits longer after each try. An
+// answer that cannot be read is one: no order waits for another whose answer is of another app or in new words. The channels do not wait
+// for each other.
 //
 // # Which process
 //

@@ -289,6 +289,33 @@ func TestChannelThatDoesNotAnswerIsAskedAboutOneOrderAtATime(t *testing.T) {
 	w.expectWaiting(t, orders)
 }
 
+// An order whose answer is never readable, as of another app of the merchant, waits alone: it says nothing of the channel.
+func TestOrdersWhoseAnswersCannotBeReadKeepNoOtherWaiting(t *testing.T) {
+	t.Parallel()
+	for _, why := range []error{channel.ErrNotOurs, channel.ErrMalformed} {
+		w := open(t)
+		const strange = 2 * inquiry.CallsMax * inquiry.PerCall
+		numbers := map[string]bool{}
+		for i := range strange {
+			numbers[w.order(t, fmt.Sprint("rc", i)).OutTradeNo] = true
+		}
+		w.at(time.Second)
+		w.order(t, "good")
+		w.wechat.does(func(_ context.Context, asked channel.PaymentOrder) (channel.Notice, error) {
+			if numbers[asked.OutTradeNo] {
+				return channel.Notice{}, fmt.Errorf("query payment: %w", why)
+			}
+			return channel.Notice{}, channel.ErrUnpaid
+		})
+		w.at(5*time.Minute + time.Second)
+		for w.page(t) {
+		}
+		w.expectAsked(t, strange+1)
+		w.expectCounted(t, map[string]float64{"unreadable": strange, "unpaid": 1})
+		w.expectWaiting(t, strange+1) // none is forgotten
+	}
+}
+
 // An answer that is wrong moves nothing, and is asked for again.
 func TestAnswerThatIsNotOfTheOrderMovesNothing(t *testing.T) {
 	t.Parallel()

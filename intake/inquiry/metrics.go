@@ -16,13 +16,14 @@ const (
 	resultUnknownNumber result = "unknown_number" // the channel has never seen the order
 	resultRefused       result = "refused"        // the channel answers, and does not tell
 	resultUnanswered    result = "unanswered"     // nothing is known
+	resultUnreadable    result = "unreadable"     // the channel answers, of another merchant or app or in words that this version does not know
 	resultFailed        result = "failed"         // the answer could not be accepted, or there is a bug
 )
 
 // results lists every result.
 func results() []result {
 	return []result{notice.ResultConfirmed, notice.ResultSuspended, notice.ResultReplayed, notice.ResultContradicted, resultClosed,
-		resultUnpaid, resultUnknownNumber, resultRefused, resultUnanswered, resultFailed}
+		resultUnpaid, resultUnknownNumber, resultRefused, resultUnanswered, resultUnreadable, resultFailed}
 }
 
 // metrics are what an inquirer counts. Gauges are of the whole system: every process shows the same.
