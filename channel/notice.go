@@ -50,8 +50,8 @@ type Notice struct {
 	// TimeUnknown says that the channel does not tell when it was paid: OccurredAt is when it was ordered, the earliest that it can be. Of
 	// EventPaid only.
 	TimeUnknown bool
-	// Refunded says that some or all of the payment has been paid back since. Of EventPaid only, by a query alone, and where the channel
-	// tells: UnionPay does not, and Alipay only once all of it is.
+	// Refunded says that the channel has given some of the payment back since, or all. Of EventPaid, and of answers to QueryPayment only;
+	// not every channel tells it.
 	Refunded bool
 	// RefundNumber is our number of the refund (tasks.RefundOrder.Number), and Refund what became of it. Of EventRefund only.
 	RefundNumber string

@@ -17,12 +17,12 @@ type PaymentOrder struct {
 
 // PaymentQuerier asks one channel what became of a payer's order. It may be called at the same time, and again after any answer.
 type PaymentQuerier interface {
-	// QueryPayment returns a Notice of EventPaid, with the content that a genuine notice of the payment would have had but its ID, so that
-	// both are one request; or one of EventClosed, with the order's number and our ids, and a time where the channel tells it: as the channel
+	// QueryPayment returns a Notice of EventPaid, with the content that a genuine notice of the payment would have had but its ID and
+	// Refunded, so that both are one request; or one of EventClosed, with the order's number and our ids, and a time where the channel tells it: as the channel
 	// says now, the order will never be paid. It has checked that the answer is verified, of this order, in CNY, and ours. It returns
 	// ErrUnpaid when the channel knows the order, and it is not paid yet;
 	// ErrUnknownNumber when the channel says that it has never seen the number; ErrRefused, wrapped, beside the port's own error, where a
-	// verified answer refuses. Any other error means that nothing is known. An order that was refunded since is one that was paid.
+	// verified answer refuses. Any other error means that nothing is known. An order that was refunded since is one that was paid, and Refunded.
 	QueryPayment(ctx context.Context, order PaymentOrder) (Notice, error)
 }
 

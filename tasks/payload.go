@@ -140,13 +140,14 @@ const (
 	WrongAmount   SuspensionCause = "wrong_amount"   // the order asks for another amount
 	WrongChannel  SuspensionCause = "wrong_channel"  // the order is to be paid through another channel
 	SecondPayment SuspensionCause = "second_payment" // another payment has paid the order
-	RefundedSince SuspensionCause = "refunded_since" // unheard of until some of it had been paid back at the channel, by whom settled does not know
 	UsedPayment   SuspensionCause = "used_payment"   // the payment has funded something else: the channel contradicts itself
+	// RefundedPayment: the channel says that it has given some of it back before it was known here.
+	RefundedPayment SuspensionCause = "refunded_payment"
 )
 
 // SuspensionCauses lists every cause.
 func SuspensionCauses() []SuspensionCause {
-	return []SuspensionCause{UnknownOrder, ClosedOrder, WrongAmount, WrongChannel, SecondPayment, RefundedSince, UsedPayment}
+	return []SuspensionCause{UnknownOrder, ClosedOrder, WrongAmount, WrongChannel, SecondPayment, UsedPayment, RefundedPayment}
 }
 
 // Reward is a gift of a campaign: spendable, never cash.

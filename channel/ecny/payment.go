@@ -56,7 +56,7 @@ func (c *Channel) paymentAnswer(reply envelope, order channel.PaymentOrder) (cha
 	notice := channel.Notice{Channel: tasks.SourceECNY, MerchantID: c.merID, OutTradeNo: order.OutTradeNo}
 	unpaid := false
 	switch state := r.optional("tradeState"); state {
-	case "S", "R": // paid; the second, some of it has been refunded since
+	case "S", "R":
 		notice.Refunded = state == "R"
 		r.same("payType", payType, true)
 		r.yuanOnly(true)

@@ -43,8 +43,9 @@
 //
 //	trade_state                    answer
 //	SUCCESS, REFUND                channel.EventPaid, as a notice of the payment: REFUND is paid, and refunded in part or whole since
-//	CLOSED, REVOKED, PAYERROR      channel.EventClosed
+//	CLOSED, REVOKED                channel.EventClosed
 //	NOTPAY, USERPAYING, ACCEPT     channel.ErrUnpaid
+//	PAYERROR                       the same: a payer whose attempt has failed may make another
 //	404 ORDER_NOT_EXIST            channel.ErrUnknownNumber
 //	everything else                an error: nothing is known
 //

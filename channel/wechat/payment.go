@@ -54,12 +54,12 @@ func (c *Channel) paymentAnswer(a *answer, order channel.PaymentOrder) (channel.
 	}
 	unpaid := false
 	switch state := r.text(content, "trade_state"); state {
-	case "SUCCESS", "REFUND": // paid; the second, some of it has been refunded since
+	case "SUCCESS", "REFUND":
 		r.payment(content, &notice)
 		notice.Refunded = state == "REFUND"
 	case "CLOSED", "REVOKED":
 		notice.Event = channel.EventClosed
-	case "NOTPAY", "USERPAYING", "ACCEPT", "PAYERROR": // after the last, a payer may try again
+	case "NOTPAY", "USERPAYING", "ACCEPT", "PAYERROR": // a payer whose attempt has failed may make another
 		unpaid = true
 	default:
 		r.refuse("trade_state", "is unknown")

@@ -47,8 +47,8 @@ func TestStateOfAnOrderBecomesANotice(t *testing.T) {
 		}
 		want.ID = "" // of the message
 		for _, state := range []string{"SUCCESS", "REFUND"} {
-			got, err := ask(altered(payment(), func(m map[string]any) { m["trade_state"] = state }))
 			want.Refunded = state == "REFUND"
+			got, err := ask(altered(payment(), func(m map[string]any) { m["trade_state"] = state }))
 			if diff := cmp.Diff(want, got); diff != "" || err != nil || got.OccurredAt.Location() != time.UTC {
 				t.Errorf("%s: %v (-noticed +queried):\n%s", state, err, diff)
 			}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/settled-dev/settled/channel"
 	"github.com/settled-dev/settled/intake/inquiry"
+	"github.com/settled-dev/settled/intake/notice"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/ledger/ledgertest"
 	"github.com/settled-dev/settled/money"
@@ -69,8 +70,9 @@ func TestPaymentThatIsNoRechargeStandsInSuspense(t *testing.T) {
 		amount string
 		detail tasks.SuspensionCause
 	}{
-		"another amount": {func(_ *world, n *channel.Notice) { n.Amount = ledgertest.Yuan("99.99") }, "99.99", tasks.WrongAmount},
-		"after its time": {func(_ *world, n *channel.Notice) { n.OccurredAt = n.OccurredAt.Add(2 * time.Hour) }, "100.00", tasks.ClosedOrder},
+		"another amount":   {func(_ *world, n *channel.Notice) { n.Amount = ledgertest.Yuan("99.99") }, "99.99", tasks.WrongAmount},
+		"after its time":   {func(_ *world, n *channel.Notice) { n.OccurredAt = n.OccurredAt.Add(2 * time.Hour) }, "100.00", tasks.ClosedOrder},
+		"refunded by hand": {func(_ *world, n *channel.Notice) { n.Refunded = true }, "100.00", tasks.RefundedPayment},
 		"after it was closed": {func(w *world, n *channel.Notice) {
 			if _, err := w.orders.Close(t.Context(), "rc1"); err != nil {
 				t.Error(err)
@@ -96,6 +98,32 @@ func TestPaymentThatIsNoRechargeStandsInSuspense(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A notice that comes after the answer that the payment was refunded tells the same payment, and credits nothing.
+func TestPaymentThatWasRefundedBeforeItWasKnownIsNeverCredited(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	n := paid(w.order(t, "rc1"), "t1")
+	refunded := n
+	refunded.Refunded = true
+	w.wechat.says(refunded, nil)
+	w.at(5 * time.Minute)
+	w.page(t)
+	if became, err := w.payments.Accept(t.Context(), n); became != notice.ResultReplayed || err != nil {
+		t.Errorf("its notice became %s, %v", became, err)
+	}
+	w.expect(t, map[ledger.AccountName]string{cash: "0.00", suspense: "100.00"})
+
+	known := paid(w.order(t, "rc2"), "t2")
+	if became, err := w.payments.Accept(t.Context(), known); became != notice.ResultConfirmed || err != nil {
+		t.Errorf("another's notice became %s, %v", became, err)
+	}
+	known.Refunded = true
+	if became, err := w.payments.Accept(t.Context(), known); became != notice.ResultReplayed || err != nil {
+		t.Errorf("asked about, it became %s, %v", became, err)
+	}
+	w.expect(t, map[ledger.AccountName]string{cash: "100.00", suspense: "100.00"})
 }
 
 // The notice comes while the channel is asked, to another process: one of them is first, and both are done.

@@ -26,6 +26,8 @@
 //     is recorded as a conflict of what was accepted, or, where a payment has funded something else, as a rejected request, counted, logged
 //     as an error and acknowledged: it would never come to be right. One contradiction is booked: that a refund which failed is paid, for
 //     channels pay by another way what they could not pay at first.
+//   - N6 A payment of which a channel says, when it is first heard of, that it was refunded is suspended, never credited: somebody has given
+//     it back by hand, and the payer would have it twice. What was accepted before stays what it is.
 //
 // # Concurrency
 //

@@ -114,7 +114,7 @@ func suspensionCause(notice channel.Notice, trace recharge.Trace) tasks.Suspensi
 	case !order.InTime(notice.OccurredAt), notice.TimeUnknown && order.State != recharge.StateOpen:
 		return tasks.ClosedOrder // where it is not told when it was paid, it may have been paid just now (N4)
 	case notice.Refunded:
-		return tasks.RefundedSince // to credit the user now would pay him twice
+		return tasks.RefundedPayment // by hand: the payer would have it twice (N6)
 	default:
 		return ""
 	}
