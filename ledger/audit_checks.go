@@ -195,7 +195,14 @@ SELECT (SELECT count(*) FROM cases),
             JOIN outcomes o ON o.book = x.book AND o.request_id = x.closing_request_id
             LEFT JOIN transfers t ON t.book = o.book AND t.seq = o.first_transfer AND o.transfers = 1
             LEFT JOIN accounts a ON a.book = t.book AND a.id = t.debit_account
+            LEFT JOIN requests by ON by.book = x.book AND by.id = x.closing_request_id
             WHERE CASE WHEN c.kind = 'paid_twice' THEN o.transfers <> 0
+                -- What a worker of a version before closings has revised had left the books: a person's closing moved nothing.
+                WHEN c.kind = 'failed_refund' AND by.kind = 'case:close' AND o.transfers = 0 THEN NOT EXISTS (
+                    SELECT FROM requests f
+                    JOIN requests v ON v.kind = 'refund:revise' AND v.key = f.key AND v.book = f.book
+                    JOIN outcomes w ON w.book = v.book AND w.request_id = v.id AND w.result = 'applied' AND w.transfers = 1
+                    WHERE f.book = c.book AND f.id = c.request_id)
                 ELSE a.name IS DISTINCT FROM c.account OR t.amount_fen IS DISTINCT FROM c.amount_fen END LIMIT 1),
            (SELECT format('%s of %s is applied, and has closed no case', r.kind, r.key)
             FROM requests r

@@ -52,6 +52,9 @@ type StandingCase struct {
 	Amount   money.Amount
 	Payment  Receipt    // the channel's payment that stands in suspense; empty of other money
 	ClosedBy tasks.Kind // the kind of request that has closed it; empty while it is open
+	// Revised says that it stands open although a refund:revise is applied that says its channel has paid: a worker of a version before
+	// closings has applied it, which moved the money out of the channel's refunding.
+	Revised bool
 }
 
 // Closing closes a case, with the request's outcome.
@@ -91,7 +94,11 @@ func (d *Decision) checkClosing() error {
 // readCasesSQL finds with a case of a payment that stands in suspense the payment: what was suspended, or what was sent and failed.
 const readCasesSQL = `
 SELECT c.request_id, c.ordinal, c.kind, c.account, c.amount_fen, coalesce(by.kind, ''), coalesce(paid.payload ->> 'channel', ''),
-       coalesce(paid.payload ->> 'channel_txn_id', '')
+       coalesce(paid.payload ->> 'channel_txn_id', ''),
+       x.book IS NULL AND r.kind = 'refund:answer' AND EXISTS (
+           SELECT FROM requests v
+           JOIN outcomes o ON o.book = v.book AND o.request_id = v.id AND o.result = 'applied'
+           WHERE v.kind = 'refund:revise' AND v.key = r.key AND v.book = r.book)
 FROM (SELECT $1::smallint AS book, * FROM unnest($2::uuid[], $3::smallint[]) AS a (request_id, ordinal) OFFSET 0) asked
 JOIN cases c ON c.book = asked.book AND c.request_id = asked.request_id AND c.ordinal = asked.ordinal
 JOIN requests r ON r.book = c.book AND r.id = c.request_id
@@ -116,7 +123,7 @@ func queueCaseReads(queries *pgx.Batch, state *State, reads *Reads) {
 		var c StandingCase
 		var fen int64
 		_, err := pgx.ForEachRow(rows, []any{pguuid.Into(&c.Ref.Request), &c.Ref.Ordinal, &c.Kind, &c.Account, &fen, &c.ClosedBy,
-			&c.Payment.Channel, &c.Payment.TxnID}, func() error {
+			&c.Payment.Channel, &c.Payment.TxnID, &c.Revised}, func() error {
 			found := c
 			found.Ref.Book, found.Amount = state.book, money.FromFen(fen)
 			state.cases[found.Ref] = &found

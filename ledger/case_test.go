@@ -246,6 +246,32 @@ func TestFailedRefundIsCreditedAndIsNoPaymentToReturn(t *testing.T) {
 	b.Expect(t, ledger.ChannelRefunding(tasks.SourceWeChat), "-6.00")
 }
 
+// During an upgrade a worker of a version before closings may apply a revision: it moves the money and leaves the case open. Nobody is
+// given that money again.
+func TestCaseWhoseChannelHasPaidByAnOlderWorkerIsNeverPaidAgain(t *testing.T) {
+	t.Parallel()
+	b := ledgertest.Open(t)
+	failure, revision := failedRefund(t, b, false)
+	ledgertest.Applied(t, b.Do(t, failure)...)
+	id := openCase(t, b, ledger.FailedRefund, failure.Number)
+	older := ledgertest.OpenOn(t, b.DB, ledgertest.WithRules(ledger.NewRule(func(*tasks.RefundRevision, *ledger.Reads) {},
+		func(s *ledger.State, _ *ledger.Request, p *tasks.RefundRevision) ledger.Decision {
+			d := ledger.Apply("wechat has paid after all")
+			d.Move(s.Account(ledger.ChannelRefunding(p.Channel)), s.Account(ledger.ChannelClearing(p.Channel)), p.Amount)
+			return d
+		})))
+	ledgertest.Applied(t, older.Do(t, revision)...)
+	ledgertest.RejectedFor(t, b.Do(t, credit(id, "u1"))[0], tasks.CaseIsClosed)
+	ledgertest.RejectedFor(t, b.Do(t, sendBack(id))[0], tasks.CaseIsClosed)
+	ledgertest.Applied(t, b.Do(t, closing(id, tasks.PaidAtChannel))...)
+	if caseByID(t, b, id).Closing == nil {
+		t.Error("the case is open")
+	}
+	b.Expect(t, ledger.UserCash("u1"), "0.00")
+	b.Expect(t, ledger.ChannelRefunding(tasks.SourceWeChat), "0.00")
+	b.Expect(t, ledger.ChannelClearing(tasks.SourceWeChat), "-14.00")
+}
+
 func TestCaseThatIsNotThereIsRefused(t *testing.T) {
 	t.Parallel()
 	b := ledgertest.Open(t)

@@ -18,7 +18,8 @@ func CreditCase() ledger.Rule { return ledger.NewRule(readCredit, creditCase) }
 func ReturnCase() ledger.Rule { return ledger.NewRule(readReturn, returnCase) }
 
 // CloseCase is the rule of case:close: a case is closed by a statement of what became of its money outside of the books. Money that stands
-// behind it goes where the statement says that it went; only a case without any is closed with nothing moved.
+// behind it goes where the statement says that it went; only a case without any is closed with nothing moved, and one whose money a worker
+// of an older version has moved there (ledger.StandingCase.Revised).
 func CloseCase() ledger.Rule { return ledger.NewRule(readClosing, closeCase) }
 
 // caseOf is the case that a validated id names.
@@ -36,6 +37,15 @@ func readReturn(p *tasks.CaseReturn, r *ledger.Reads) { r.Case(caseOf(p.CaseID))
 
 func readClosing(p *tasks.CaseClosing, r *ledger.Reads) { r.Case(caseOf(p.CaseID)) }
 
+// refusePayout is refuseCase for a way out by which somebody gets the money: nobody gets what the channel has paid.
+func refusePayout(s *ledger.State, id string) (*ledger.StandingCase, tasks.Reason, string) {
+	found, reason, detail := refuseCase(s, id)
+	if reason == "" && found.Revised {
+		return nil, tasks.CaseIsClosed, "the channel has paid what case " + id + " asks about; close it as paid at the channel"
+	}
+	return found, reason, detail
+}
+
 // refuseCase finds why nothing can be done about a case: it is not there, or has had its way out. The reason is empty when it is open.
 func refuseCase(s *ledger.State, id string) (*ledger.StandingCase, tasks.Reason, string) {
 	found, ok := s.Case(caseOf(id))
@@ -49,7 +59,7 @@ func refuseCase(s *ledger.State, id string) (*ledger.StandingCase, tasks.Reason,
 }
 
 func creditCase(s *ledger.State, request *ledger.Request, p *tasks.CaseCredit) ledger.Decision {
-	found, reason, detail := refuseCase(s, p.CaseID)
+	found, reason, detail := refusePayout(s, p.CaseID)
 	switch {
 	case reason != "":
 		return ledger.Reject(reason, detail)
@@ -71,7 +81,7 @@ func creditCase(s *ledger.State, request *ledger.Request, p *tasks.CaseCredit) l
 }
 
 func returnCase(s *ledger.State, request *ledger.Request, p *tasks.CaseReturn) ledger.Decision {
-	found, reason, detail := refuseCase(s, p.CaseID)
+	found, reason, detail := refusePayout(s, p.CaseID)
 	switch {
 	case reason != "":
 		return ledger.Reject(reason, detail)
@@ -99,10 +109,15 @@ func closeCase(s *ledger.State, _ *ledger.Request, p *tasks.CaseClosing) ledger.
 	}
 	d := ledger.Apply("")
 	d.Closes = &ledger.Closing{Case: found, Kind: tasks.CloseCase, By: p.By, Note: p.Note}
-	if found.Kind.HasMoney() {
+	if found.Kind.HasMoney() && !isGone(found) {
 		d.Move(s.Account(found.Account), s.Account(ledger.ChannelClearing(found.Account.Channel())), found.Amount)
 	}
 	return d
+}
+
+// isGone says that a case's money has left the books at its channel already, although it is open.
+func isGone(found *ledger.StandingCase) bool {
+	return found.Revised && found.Kind == ledger.FailedRefund
 }
 
 func shortageOf(found *ledger.StandingCase) string {
