@@ -58,7 +58,8 @@ func (devCommand) Help() string {
 
     ready; Ctrl-C ends it
 
-The API key has every scope, for the producer "dev". In a database of DATABASE_URL it is revoked when this process ends.
+The API key has every scope, for the producer "dev". In a database of DATABASE_URL it is revoked when this process ends. Webhook
+endpoints may be private and loopback addresses and plain http here.
 
 With a command it starts only the two servers, with tables but no books yet, and exits as the command does. A database of ` +
 		`DATABASE_URL is left as it is, and no key is made in it:

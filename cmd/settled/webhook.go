@@ -123,7 +123,8 @@ func (webhookListCommand) Help() string {
     we_5d0c6f1e7a9b4c3d8e2f1a0b9c8d7e6f  shop          4117        2     0            https://shop.example/settled
 
 By --json: [{"id", "producer", "url", "events", "created_at", "created_by", "disabled_at", "disabled_because", "next_sequence", ` +
-		`"waiting", "dead"}].`
+		`"waiting", "dead", "state", "delivered_to", "last_problem"}]. The state is enabled, disabled, or gone, which answered 410; every ` +
+		`message up to "delivered_to" is delivered.`
 }
 
 // Run lists the endpoints.
