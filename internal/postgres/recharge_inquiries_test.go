@@ -40,3 +40,18 @@ func TestOrdersOfTheVersionBeforeAreInquiredAbout(t *testing.T) {
 		t.Errorf("inquired about %q, %v", ids, err)
 	}
 }
+
+// An API of the version before opens orders in its own words, also after the migration.
+func TestOrdersThatAnAPIOfTheVersionBeforeOpensAreInquiredAbout(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	if _, err := db.Pool.Exec(t.Context(), `INSERT INTO recharge_orders (book, recharge_id, user_id, channel, amount_fen, out_trade_no, producer,
+		created_at, expires_at) VALUES (0, 'rc1', 'u1', 'alipay', 100, 'RC00000001', 'shop', now(), now() + interval '2 hours')`); err != nil {
+		t.Fatal(err)
+	}
+	var due bool
+	if err := db.Owner.QueryRow(t.Context(), `SELECT i.channel = 'alipay' AND i.due_at = o.created_at + interval '5 minutes' AND i.try_at = i.due_at
+		FROM recharge_inquiries i JOIN recharge_orders o USING (recharge_id)`).Scan(&due); err != nil || !due {
+		t.Errorf("inquired about as it should %v, %v", due, err)
+	}
+}
