@@ -167,3 +167,23 @@ func FuzzReadPaymentAnswer(f *testing.F) {
 		}
 	})
 }
+
+// FuzzLoad reads settings that an operator could have written.
+func FuzzLoad(f *testing.F) {
+	p := thePlatform()
+	dir := f.TempDir()
+	f.Add(p.settingsIn(f, dir, nil))
+	f.Add(p.settingsIn(f, dir, map[string]any{"api_v3_key": nil, "api_v3_key_file": "pub_key.pem"}))
+	f.Add(p.settingsIn(f, dir, map[string]any{"platform_certificates": []any{"wechatpay_cert.pem", "", 1}, "public_keys": []any{nil}}))
+	f.Add([]byte(`{"mch_id":null,"public_keys":{}}`))
+	f.Fuzz(func(t *testing.T, settings []byte) {
+		c, err := wechat.Load(dir, settings, http.DefaultClient)
+		var bad *tasks.FieldError
+		if err != nil && (!errors.As(err, &bad) || bad.Field == "" || c != nil || channeltest.Shows(err.Error(), p.secrets())) {
+			t.Errorf("%v", err)
+		}
+		if err == nil && c.String() == "" {
+			t.Error("a channel of no merchant")
+		}
+	})
+}
