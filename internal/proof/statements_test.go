@@ -47,6 +47,7 @@ func statementsOf(path string, source []byte) ([]statement, error) {
 	if err != nil {
 		return nil, err
 	}
+	constants := constantsOf(file)
 	var found []statement
 	add := func(at ast.Node, sql string) {
 		found = append(found, statement{at: fmt.Sprintf("%s:%d", path, fset.Position(at.Pos()).Line), sql: sql})
@@ -56,21 +57,21 @@ func statementsOf(path string, source []byte) ([]statement, error) {
 		case *ast.ValueSpec:
 			for i, name := range n.Names {
 				if i < len(n.Values) && endsInSQL.MatchString(name.Name) {
-					if sql, ok := constantText(n.Values[i]); ok {
+					if sql, ok := constants.text(n.Values[i]); ok {
 						add(n.Values[i], sql)
 						n.Values[i] = &ast.Ident{NamePos: n.Values[i].Pos(), Name: "_"} // not a second time
 					}
 				}
 			}
 		case *ast.BinaryExpr:
-			if sql, ok := constantText(n); ok {
+			if sql, ok := constants.text(n); ok {
 				if looksLikeSQL.MatchString(sql) {
 					add(n, sql)
 				}
 				return false
 			}
 		case *ast.BasicLit:
-			if sql, ok := constantText(n); ok && looksLikeSQL.MatchString(sql) {
+			if sql, ok := constants.text(n); ok && looksLikeSQL.MatchString(sql) {
 				add(n, sql)
 			}
 		}
@@ -79,8 +80,26 @@ func statementsOf(path string, source []byte) ([]statement, error) {
 	return found, nil
 }
 
-// constantText is the text of a literal, or of a sum of literals.
-func constantText(expr ast.Expr) (string, bool) {
+// constants are the values that a file gives its constants and variables, by name.
+type constants map[string]ast.Expr
+
+func constantsOf(file *ast.File) constants {
+	found := constants{}
+	ast.Inspect(file, func(node ast.Node) bool {
+		if spec, ok := node.(*ast.ValueSpec); ok {
+			for i, name := range spec.Names {
+				if i < len(spec.Values) && name.Name != "_" {
+					found[name.Name] = spec.Values[i]
+				}
+			}
+		}
+		return true
+	})
+	return found
+}
+
+// text is the text of a literal, or of a sum of literals and of what the same file names so.
+func (c constants) text(expr ast.Expr) (string, bool) {
 	switch e := expr.(type) {
 	case *ast.BasicLit:
 		if e.Kind != token.STRING {
@@ -89,9 +108,13 @@ func constantText(expr ast.Expr) (string, bool) {
 		text, err := strconv.Unquote(e.Value)
 		return text, err == nil
 	case *ast.BinaryExpr:
-		left, leftOK := constantText(e.X)
-		right, rightOK := constantText(e.Y)
+		left, leftOK := c.text(e.X)
+		right, rightOK := c.text(e.Y)
 		return left + right, leftOK && rightOK && e.Op == token.ADD
+	case *ast.Ident:
+		if value := c[e.Name]; value != nil && endsInSQL.MatchString(e.Name) {
+			return c.text(value)
+		}
 	}
 	return "", false
 }
@@ -236,6 +259,14 @@ func TestPlantedStatementsAreFoundAndRefused(t *testing.T) {
 		if code == "" && err != nil || code != "" && (err == nil || !strings.Contains(err.Error(), code)) {
 			t.Errorf("%s: %v, want %q", source, err, code)
 		}
+	}
+	shared := "const columnsSQL = `SELECT book FROM books `\nconst listSQL = columnsSQL + `WHERE nosuch = 1`"
+	found, err := statementsOf("planted.go", []byte("package p\n"+shared))
+	if err != nil || len(found) != 2 {
+		t.Fatalf("%s: found %v, %v, want both", shared, found, err)
+	}
+	if err := found[1].check(t, conn.Conn()); err == nil || !strings.Contains(err.Error(), "42703") {
+		t.Errorf("%s: %v, want 42703", shared, err)
 	}
 	for _, source := range []string{`const greetingSQL = 1`, `var x = "UPDATE"`, `var x = "WITHOUT a doubt"`, `var x = "select a file"`, `var x = "DROP DATABASE d" + name + " WITH (FORCE)"`} {
 		if found, err := statementsOf("planted.go", []byte("package p\n"+source)); err != nil || len(found) != 0 {
