@@ -41,9 +41,9 @@ func (s *Simulator) openDialect(kind Kind) error {
 // Rotate makes new keys for a channel, and writes them to the merchant's settings. Messages are signed with them at once, as a channel
 // does that could not announce it. It returns a *tasks.FieldError for a channel that is not simulated here.
 func (s *Simulator) Rotate(source tasks.Source) error {
-	d := s.desks[source]
-	if d == nil {
-		return &tasks.FieldError{Field: "channel", Problem: "is not simulated here", Allowed: fmt.Sprint(s.channels())}
+	d, err := s.deskOf(source)
+	if err != nil {
+		return err
 	}
 	s.turning.Lock()
 	defer s.turning.Unlock()

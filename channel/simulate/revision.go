@@ -3,7 +3,6 @@ package simulate
 import (
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/settled-dev/settled/tasks"
@@ -19,9 +18,9 @@ type Revision struct {
 // the disk; the merchant is told. Asked again, it returns the entry. It returns ErrNotFailed or ErrTooMuch, wrapped, when other refunds
 // have taken the money since, a *tasks.FieldError, or the disk's error.
 func (s *Simulator) Revise(source tasks.Source, refundNumber string) (Entry, error) {
-	d := s.desks[source]
-	if d == nil {
-		return Entry{}, &tasks.FieldError{Field: "channel", Problem: "is not simulated here", Allowed: strings.Join(s.channels(), ", ")}
+	d, err := s.deskOf(source)
+	if err != nil {
+		return Entry{}, err
 	}
 	return d.revise(refundNumber)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -352,7 +351,7 @@ func (c *decisionFlags) decide(ctx context.Context, p *Program, asked tasks.Payl
 	case outcome.Result == tasks.Rejected:
 		return &answerNoError{answer: fmt.Sprintf("%s %s: rejected, %s: %s", receipt.Kind, receipt.Key, outcome.Reason, outcome.Detail)}
 	default:
-		fmt.Fprintln(p.Stdout, trimRight(fmt.Sprintf("%s %s: %s %s", receipt.Kind, receipt.Key, outcome.Result, cmp.Or(outcome.Detail, ""))))
+		fmt.Fprintln(p.Stdout, trimRight(fmt.Sprintf("%s %s: %s %s", receipt.Kind, receipt.Key, outcome.Result, outcome.Detail)))
 	}
 	return nil
 }

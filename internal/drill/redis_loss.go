@@ -256,10 +256,8 @@ func (d *redisLoss) recovered(ctx context.Context) error {
 		if left == 0 || d.Clock.Now().After(deadline) {
 			return nil
 		}
-		select {
-		case <-d.Clock.After(lookInterval):
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := d.pause(ctx, lookInterval); err != nil {
+			return err
 		}
 	}
 }
