@@ -77,20 +77,34 @@ func (r *Registry) Messages(ctx context.Context, id string, from int64, state St
 	return list, nil
 }
 
-// redeliverSQL changes a page of messages in the order of their sequence, as deliverers do. A lease under way ends: what that attempt
-// comes to is not stored any more.
+// redeliverSQL changes a page of messages in the order of their sequence, as deliverers do. It takes one of three branches, as messagesSQL
+// does. A lease under way ends: what that attempt comes to is not stored any more.
 const redeliverSQL = `
-WITH page AS (
+WITH waiting AS (
     SELECT endpoint_id, sequence
     FROM webhook_messages
-    WHERE endpoint_id = $1 AND sequence BETWEEN $2 AND $3 AND ($4 = '' OR state = $4)
+    WHERE endpoint_id = $1 AND sequence BETWEEN $2 AND $3 AND state = 'waiting' AND $4 = 'waiting'
+    ORDER BY sequence
+    LIMIT $5
+    FOR UPDATE
+), dead AS (
+    SELECT endpoint_id, sequence
+    FROM webhook_messages
+    WHERE endpoint_id = $1 AND sequence BETWEEN $2 AND $3 AND state = 'dead' AND $4 = 'dead'
+    ORDER BY sequence
+    LIMIT $5
+    FOR UPDATE
+), others AS (
+    SELECT endpoint_id, sequence
+    FROM webhook_messages
+    WHERE endpoint_id = $1 AND sequence BETWEEN $2 AND $3 AND ($4 = '' OR state = $4) AND $4 NOT IN ('waiting', 'dead')
     ORDER BY sequence
     LIMIT $5
     FOR UPDATE
 ), again AS (
     UPDATE webhook_messages m
     SET state = 'waiting', next_try_at = clock_timestamp(), attempts = 0, ended_at = NULL
-    FROM page
+    FROM (TABLE waiting UNION ALL TABLE dead UNION ALL TABLE others) page
     WHERE m.endpoint_id = page.endpoint_id AND m.sequence = page.sequence
     RETURNING m.sequence
 )
