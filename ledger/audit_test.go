@@ -92,6 +92,9 @@ var breaks = []struct {
 		WHERE closing_request_id = (SELECT id FROM requests WHERE kind = 'case:credit')`},
 	{"a closing by a request that moved something else", "I11", "which moved something else", `UPDATE case_closings
 		SET closing_request_id = (SELECT id FROM requests WHERE key = 'r1') WHERE closing_request_id = (SELECT id FROM requests WHERE kind = 'case:credit')`},
+	{"an open case that is not listed as open", "I11", "is open and not among the open ones", "DELETE FROM open_cases WHERE opened_at = (SELECT opened_at FROM cases WHERE amount_fen = 300)"},
+	{"a closed case that is listed as open", "I11", "is not open and among the open ones", `INSERT INTO open_cases
+		SELECT book, request_id, ordinal, now() FROM case_closings LIMIT 1`},
 	{"a way out that closed no case", "I11", "has closed no case", `UPDATE requests SET key = 'x' WHERE kind = 'case:return'`},
 	{"an answer before its question", "I10", "has no order of that amount", "UPDATE requests SET accepted_at = now() + interval '1 day' WHERE kind = 'refund:send'"},
 }

@@ -64,11 +64,23 @@ JOIN requests r ON r.book = c.book AND r.id = c.request_id
 LEFT JOIN case_closings x ON x.book = c.book AND x.request_id = c.request_id AND x.ordinal = c.ordinal
 LEFT JOIN requests by ON by.book = x.book AND by.id = x.closing_request_id`
 
+// listCasesSQL takes one of two branches: open cases are found by a table of their own, however many were closed before them.
 const listCasesSQL = caseColumnsSQL + `
-WHERE (c.opened_at, c.book, c.request_id, c.ordinal) > ($1, $2::smallint, $3::uuid, $4::smallint)
-    AND (NOT $5 OR x.book IS NULL) AND ($6 = '' OR c.kind = $6)
-ORDER BY c.opened_at, c.book, c.request_id, c.ordinal
-LIMIT $7`
+JOIN (
+    (SELECT s.book, s.request_id, s.ordinal
+     FROM open_cases s
+     JOIN cases o ON o.book = s.book AND o.request_id = s.request_id AND o.ordinal = s.ordinal
+     WHERE $5 AND (s.opened_at, s.book, s.request_id, s.ordinal) > ($1, $2::smallint, $3::uuid, $4::smallint) AND ($6 = '' OR o.kind = $6)
+     ORDER BY s.opened_at, s.book, s.request_id, s.ordinal
+     LIMIT $7)
+    UNION ALL
+    (SELECT book, request_id, ordinal
+     FROM cases
+     WHERE NOT $5 AND (opened_at, book, request_id, ordinal) > ($1, $2::smallint, $3::uuid, $4::smallint) AND ($6 = '' OR kind = $6)
+     ORDER BY opened_at, book, request_id, ordinal
+     LIMIT $7)
+) page ON page.book = c.book AND page.request_id = c.request_id AND page.ordinal = c.ordinal
+ORDER BY c.opened_at, c.book, c.request_id, c.ordinal`
 
 const readCaseSQL = caseColumnsSQL + `
 WHERE c.book = $1 AND c.request_id = $2 AND c.ordinal = $3`
@@ -130,12 +142,11 @@ type OpenCases struct {
 
 const openCasesSQL = `
 SELECT c.kind, count(*), sum(c.amount_fen)::bigint, greatest(0, extract(epoch FROM clock_timestamp() - min(c.opened_at)))::float8
-FROM cases c
-LEFT JOIN case_closings x ON x.book = c.book AND x.request_id = c.request_id AND x.ordinal = c.ordinal
-WHERE x.book IS NULL
+FROM (SELECT book, request_id, ordinal FROM open_cases OFFSET 0) s
+JOIN cases c ON c.book = s.book AND c.request_id = s.request_id AND c.ordinal = s.ordinal
 GROUP BY c.kind`
 
-// OpenCases counts what waits for a person to decide. Kinds that nothing is open of are absent. It reads all cases: there are few.
+// OpenCases counts what waits for a person to decide. Kinds that nothing is open of are absent. It reads open cases alone.
 func (l *Ledger) OpenCases(ctx context.Context) ([]OpenCases, error) {
 	rows, err := l.pool.Query(ctx, openCasesSQL)
 	if err != nil {

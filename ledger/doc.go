@@ -30,7 +30,7 @@
 //   - I9 A request is pending or has an outcome, never both and never neither.
 //   - I10 Every number sent to a channel is a stored request's key, and belongs to one refund. Its answer is revised only if it failed.
 //   - I11 What stands in suspense is what open cases ask about. A case is closed by one applied request, which moved all that stood behind
-//     it; one that says a shortage is closed with nothing moved.
+//     it; one that says a shortage is closed with nothing moved. open_cases lists those that are open, and no others.
 //
 // # Concurrency
 //
