@@ -89,6 +89,9 @@ func (a *API) accept(who access.Principal, kind tasks.Kind, r *http.Request) (ta
 	started := a.config.Clock.Now()
 	var receipt tasks.Receipt
 	if problem == nil {
+		problem = fieldProblem(checkQuery(r.URL.RawQuery, nil))
+	}
+	if problem == nil {
 		receipt, problem = a.enqueue(r.Context(), who, kind, body)
 	}
 	status := string(receipt.Status)

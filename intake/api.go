@@ -93,7 +93,7 @@ func NewAPI(config Config) *API {
 	described.CreateHooks, described.SchemasPath, described.DocsPath = nil, "", ""
 	routes := humago.New(a.mux, described)
 	describeKeys(routes.OpenAPI())
-	routes.UseMiddleware(a.guard)
+	routes.UseMiddleware(a.guard, a.refuseQuery)
 	a.registerAccept(routes)
 	a.registerBulk(routes)
 	a.registerRechargeOrders(routes)
@@ -177,7 +177,7 @@ var refusals = map[string]string{
 	"409": "The key was used before with other content, or by another producer; or the state does not allow it",
 	"413": "The body is too large",
 	"415": "The body is not declared as one of the media types, or is encoded",
-	"422": "A field is not allowed; it is named",
+	"422": "A field or parameter is not allowed; it is named",
 	"429": "The API key asks for too much at once; Retry-After says when to come back",
 	"500": "Something is wrong here, the cause is in the server's log; ask again, with the same keys",
 	"503": "PostgreSQL did not answer, or this process is busy; ask again, with the same keys",

@@ -47,7 +47,7 @@ func (a *API) registerCases(routes huma.API) {
 	}, a.listCases)
 	huma.Register(routes, huma.Operation{
 		OperationID: "get-case", Method: http.MethodGet, Path: "/v1/cases/{case_id}", Tags: []string{"cases"},
-		Summary: "Look a case up", Security: needs(access.Admin), Responses: problemResponses(schemas, "404", "503"),
+		Summary: "Look a case up", Security: needs(access.Admin), Responses: problemResponses(schemas, "404", "422", "503"),
 	}, a.getCase)
 }
 

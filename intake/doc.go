@@ -37,7 +37,7 @@
 //	409  taken: its key was used before by another producer; nothing is told of what is stored, nor whether it is the same
 //	413  the body is too large to be a request
 //	415  the body is not declared as application/json, or has a Content-Encoding
-//	422  refused: the field, what is wrong with it and what is allowed are named; nothing is stored
+//	422  refused: the field, or parameter of the query, what is wrong with it and what is allowed are named; nothing is stored
 //	503  PostgreSQL did not answer in time: whether the request was accepted is unknown; or too much is under way here
 //
 // Every answer from 400 upward is a problem of RFC 9457 (application/problem+json), but for those to channels' notices, which have the

@@ -96,7 +96,7 @@ func (a *API) registerOrders(routes huma.API) {
 	huma.Register(routes, huma.Operation{
 		OperationID: "get-order", Method: http.MethodGet, Path: "/v1/orders/{order_id}", Tags: []string{"orders"},
 		Summary:  "Look an order up: what was captured, refunded, and can still be refunded",
-		Security: needs(access.Read), Responses: problemResponses(registry, "404", "503"),
+		Security: needs(access.Read), Responses: problemResponses(registry, "404", "422", "503"),
 	}, a.order)
 	huma.Register(routes, huma.Operation{
 		OperationID: "list-refunds-of-order", Method: http.MethodGet, Path: "/v1/orders/{order_id}/refunds", Tags: []string{"orders"},

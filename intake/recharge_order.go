@@ -49,12 +49,12 @@ func (a *API) registerRechargeOrders(routes huma.API) {
 	}}
 	huma.Register(routes, huma.Operation{
 		OperationID: "get-recharge-order", Method: http.MethodGet, Path: path + "/{recharge_id}", Tags: []string{"recharges"},
-		Summary: "Look a recharge order up", Security: needs(access.Read), Responses: problemResponses(registry, "404", "503"),
+		Summary: "Look a recharge order up", Security: needs(access.Read), Responses: problemResponses(registry, "404", "422", "503"),
 	}, a.rechargeOrder)
 	huma.Register(routes, huma.Operation{
 		OperationID: "close-recharge-order", Method: http.MethodPost, Path: path + "/{recharge_id}/close", Tags: []string{"recharges"},
 		Summary: "Close a recharge order that is not paid", Security: needs(access.RechargesWrite),
-		Responses: problemResponses(registry, "404", "409", "503"),
+		Responses: problemResponses(registry, "404", "409", "422", "503"),
 	}, a.closeRechargeOrder)
 }
 

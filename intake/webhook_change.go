@@ -39,7 +39,7 @@ func (a *API) registerWebhookChanges(routes huma.API) {
 		Summary: "Let a webhook endpoint be called again",
 		Description: "What waits is delivered when it is due, and what is decided from now on. What was decided meanwhile has waited too when " +
 			"the endpoint was gone; when it was disabled, it is not told.",
-		Security: needs(access.WebhooksWrite), Responses: problemResponses(registry, "404", "503"),
+		Security: needs(access.WebhooksWrite), Responses: problemResponses(registry, "404", "422", "503"),
 	}, a.enableWebhookEndpoint)
 	huma.Register(routes, huma.Operation{
 		OperationID: "disable-webhook-endpoint", Method: http.MethodPost, Path: path + "/disable", Tags: []string{tagWebhooks},

@@ -103,7 +103,7 @@ func (a *API) registerWebhookEndpoints(routes huma.API) {
 	huma.Register(routes, huma.Operation{
 		OperationID: "get-webhook-endpoint", Method: http.MethodGet, Path: endpointsPath + "/{endpoint_id}", Tags: []string{tagWebhooks},
 		Summary: "Look a webhook endpoint up: its state, and how far it has come", Security: needs(access.Read),
-		Responses: problemResponses(registry, "404", "503"),
+		Responses: problemResponses(registry, "404", "422", "503"),
 	}, a.webhookEndpoint)
 	a.registerWebhookChanges(routes)
 	a.registerWebhookMessages(routes)
