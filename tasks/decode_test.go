@@ -156,6 +156,7 @@ func TestPayloadsOfTheWrongShapeAreRefused(t *testing.T) {
 		{"misspelt case", tasks.RefundApply, put(t, goodRefund, `"amount":"3.00","lines"`, `"Amount":"3.00","lines"`), "Amount", "is unknown"},
 		{"missing field", tasks.RefundApply, put(t, goodRefund, `"order_id":"o1",`, ""), "order_id", "is missing"},
 		{"missing time", tasks.RewardGrant, put(t, goodReward, `,"occurred_at":"2026-03-02T12:00:00+08:00"`, ""), "occurred_at", "is missing"},
+		{"time of the year 1", tasks.RewardGrant, put(t, goodReward, "2026-03-02T12:00:00+08:00", "0001-01-01T00:00:00Z"), "occurred_at", "of the year 1"},
 		{"missing field of a leg", tasks.PaymentCapture, put(t, goodPayment, `{"source":"cash",`, "{"), "legs[0].source", "is missing"},
 		{"no legs", tasks.PaymentCapture, put(t, goodPayment, `{"source":"cash","amount":"8.00"},{"source":"wechat","amount":"2.00","channel_txn_id":"w1"}`, ""), "legs", "has 0 entries"},
 		{"field given twice", tasks.RefundApply, put(t, goodRefund, "{", `{"amount":"1.00",`), "amount", "is given twice"},

@@ -140,7 +140,7 @@ const eventTimeAllowed = "a time of RFC 3339 between 2000 and 2099, such as 2026
 
 func (c *fieldCheck) eventTime(field string, t time.Time) {
 	if t.IsZero() {
-		c.refuse(field, "is missing", eventTimeAllowed)
+		c.refuse(field, "is missing, or of the year 1", eventTimeAllowed)
 	} else if t.Before(earliestEvent) || !t.Before(latestEvent) {
 		c.refuse(field, "is "+t.Format(time.RFC3339), eventTimeAllowed)
 	}

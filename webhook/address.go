@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -72,6 +73,8 @@ func (g Guard) checkURL(ctx context.Context, text string) error {
 		return refuse("is not a URL")
 	case u.User != nil || u.Fragment != "":
 		return refuse("has a user or a fragment")
+	case u.Port() != "" && !isPort(u.Port()):
+		return refuse(fmt.Sprintf("has the port %.40q", u.Port()))
 	case u.Scheme != "https" && (u.Scheme != "http" || !g.AllowPrivate):
 		return refuse(fmt.Sprintf("has the scheme %q", u.Scheme))
 	case g.AllowPrivate:
@@ -87,6 +90,12 @@ func (g Guard) checkURL(ctx context.Context, text string) error {
 	}
 	// Which of the two it is would tell a producer what names the network has inside.
 	return refuse("names a host that is not found, or whose address is not public")
+}
+
+// isPort says whether something can listen there.
+func isPort(text string) bool {
+	port, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && port > 0
 }
 
 // client makes the HTTP client of deliveries. It looks at the address that is dialled, after the name was resolved: a name may have
