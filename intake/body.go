@@ -39,8 +39,7 @@ func readJSON(r *http.Request, most int64) ([]byte, *Problem) {
 	}
 	body, err := readAll(limitBody(r.Body, most), r.ContentLength, most)
 	if bad := (*bodyError)(nil); errors.As(err, &bad) {
-		// A client that is still sending reads its answer only when it is done; beyond some size it must not keep us.
-		_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, drainedBytesMax))
+		dropBody(r)
 		return nil, bad.problem
 	}
 	if err != nil {
@@ -48,6 +47,10 @@ func readJSON(r *http.Request, most int64) ([]byte, *Problem) {
 	}
 	return body, nil
 }
+
+// dropBody lets a client finish that is still sending: it reads its answer only when it is done, or never. Beyond some size it must not keep
+// us.
+func dropBody(r *http.Request) { _, _ = io.Copy(io.Discard, io.LimitReader(r.Body, drainedBytesMax)) }
 
 func declaresJSON(contentType string) bool {
 	if contentType == mediaJSON { // as nearly everybody writes it

@@ -146,13 +146,14 @@ func (b *bulk) problem(err error, unknown string) *Problem {
 // acceptList reads a list, and accepts it in its turn.
 func (b *bulk) acceptList() *Problem {
 	leave, problem := b.api.lists.enter(b.call.Context(), b.api.config.Clock, b.who.KeyID)
+	asked, _ := humago.Unwrap(b.call)
+	_ = b.connection.SetReadDeadline(clock.System.Now().Add(listTimeout)) // a connection without deadlines has no slow clients
 	if problem != nil {
+		dropBody(asked)
 		return problem
 	}
 	defer leave()
 	const nothing = "nothing was done: ask again"
-	_ = b.connection.SetReadDeadline(clock.System.Now().Add(listTimeout)) // a connection without deadlines has no slow clients
-	asked, _ := humago.Unwrap(b.call)
 	text, problem := readJSON(asked, ListBytesMax)
 	if problem != nil {
 		if problem.Status == http.StatusRequestEntityTooLarge {

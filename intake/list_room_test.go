@@ -2,6 +2,7 @@ package intake_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -91,6 +92,9 @@ func (s *slowLists) ask(t *testing.T, token, id string) *httptest.ResponseRecord
 	for {
 		select {
 		case <-served:
+			if left, err := io.Copy(io.Discard, whole.Body); left > 0 || err != nil {
+				t.Errorf("answered %d while %d bytes were still to come: a client that sends them does not read it", recorder.Code, left)
+			}
 			return recorder
 		default:
 			s.clock.Advance(time.Second) // a list that waits for room is late at some time
