@@ -56,7 +56,7 @@ func (a *API) listCases(ctx context.Context, in *casesInput) (*casesOutput, erro
 	defer cancel()
 	filter, err := in.filter()
 	list := []string{"cases", in.Open, in.Kind}
-	after := ledger.FirstCase()
+	var after ledger.CasePosition
 	var limit int
 	if err == nil {
 		limit, err = in.limit()
@@ -81,7 +81,7 @@ func (a *API) listCases(ctx context.Context, in *casesInput) (*casesOutput, erro
 
 // casePosition is where the page begins. A cursor's sum is no secret, so what it holds is checked.
 func (in *casesInput) casePosition(list []string) (ledger.CasePosition, error) {
-	after := ledger.FirstCase()
+	var after ledger.CasePosition
 	first, err := in.position(list, &after)
 	if err == nil && !first {
 		if _, bad := tasks.ParseCaseID(after.Ref.String()); bad != nil || after.OpenedAt.Before(earliestAsked) || after.OpenedAt.Year() > 9999 {

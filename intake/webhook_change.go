@@ -103,7 +103,7 @@ func readOverlap(body []byte) (time.Duration, error) {
 	}
 	overlap, err := time.ParseDuration(asked.Overlap)
 	if err != nil {
-		return 0, &tasks.FieldError{Field: "overlap", Problem: fmt.Sprintf("is %.40q", asked.Overlap), Allowed: "0s to 720h, such as 24h or 90m"}
+		return 0, &tasks.FieldError{Field: "overlap", Problem: fmt.Sprintf("is %.40q", asked.Overlap), Allowed: "0s to " + webhook.OverlapMax.String() + ", such as 24h or 90m"}
 	}
 	return overlap, nil
 }

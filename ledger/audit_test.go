@@ -139,7 +139,7 @@ func openWithoutAudit(t *testing.T) *pgtest.Database {
 		ask(&tasks.Suspension{Channel: tasks.SourceWeChat, ChannelTxnID: fmt.Sprintf("s%d", i), OutTradeNo: "RC1", Cause: tasks.SecondPayment,
 			Amount: ledgertest.Yuan(fmt.Sprintf("%d.00", i+1)), UserID: user, RechargeID: fmt.Sprintf("rc%d", i), OccurredAt: ledgertest.Noon})
 	}
-	cases, _, err := ledger.NewReader(db.Pool).Cases(t.Context(), ledger.CaseFilter{Open: true}, ledger.FirstCase(), 10)
+	cases, _, err := ledger.NewReader(db.Pool).Cases(t.Context(), ledger.CaseFilter{Open: true}, ledger.CasePosition{}, 10)
 	if err != nil || len(cases) != 3 {
 		t.Fatal(cases, err)
 	}

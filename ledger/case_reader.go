@@ -47,14 +47,11 @@ type CaseFilter struct {
 	Kind CaseKind // empty for all kinds
 }
 
-// CasePosition is where a page of cases ends.
+// CasePosition is where a page of cases ends: before the zero one stands none.
 type CasePosition struct {
 	OpenedAt time.Time
 	Ref      tasks.CaseRef
 }
-
-// FirstCase is where a list of cases begins: before it stands none.
-func FirstCase() CasePosition { return CasePosition{Ref: tasks.CaseRef{Book: -1}} }
 
 const caseColumnsSQL = `
 SELECT c.book, c.request_id, c.ordinal, c.kind, c.account, c.amount_fen, c.detail, r.kind, r.key, c.opened_at,
@@ -85,7 +82,7 @@ ORDER BY c.opened_at, c.book, c.request_id, c.ordinal`
 const readCaseSQL = caseColumnsSQL + `
 WHERE c.book = $1 AND c.request_id = $2 AND c.ordinal = $3`
 
-// Cases lists cases, the oldest first. after is FirstCase or the next of the page before; limit is 1 to 1000. next is nil on the last page.
+// Cases lists cases, the oldest first. after is zero or the next of the page before; limit is 1 to 1000. next is nil on the last page.
 func (r *Reader) Cases(ctx context.Context, filter CaseFilter, after CasePosition, limit int) (
 	page []CaseRecord, next *CasePosition, err error,
 ) {

@@ -24,7 +24,7 @@ func suspended(t *testing.T, b *ledgertest.Books, txn, user, yuan string) string
 // openCase finds the one open case of a kind that a request's key has opened.
 func openCase(t *testing.T, b *ledgertest.Books, kind ledger.CaseKind, key string) string {
 	t.Helper()
-	cases, next, err := b.Reader.Cases(t.Context(), ledger.CaseFilter{Open: true, Kind: kind}, ledger.FirstCase(), 1000)
+	cases, next, err := b.Reader.Cases(t.Context(), ledger.CaseFilter{Open: true, Kind: kind}, ledger.CasePosition{}, 1000)
 	if err != nil || next != nil {
 		t.Fatal(next, err)
 	}
@@ -359,7 +359,7 @@ func TestCasesAreListedPageByPageTheOldestFirst(t *testing.T) {
 	ledgertest.Applied(t, b.Do(t, credit(want[3], "u1"))...)
 	for _, open := range []bool{true, false} {
 		var got []string
-		after := ledger.FirstCase()
+		after := ledger.CasePosition{}
 		for {
 			page, next, err := b.Reader.Cases(t.Context(), ledger.CaseFilter{Open: open, Kind: ledger.UnmatchedRecharge}, after, 2)
 			if err != nil {

@@ -60,11 +60,7 @@ func (s *Simulator) handOver(dialect KeyedDialect) error {
 	if err != nil {
 		return fmt.Errorf("keys of %s: %w", source, err)
 	}
-	name := s.keysFile(source)
-	if err := os.WriteFile(name+".new", keys, 0o600); err != nil {
-		return fmt.Errorf("keep keys of %s: %w", source, err)
-	}
-	if err := os.Rename(name+".new", name); err != nil {
+	if err := WriteFile(s.keysFile(source), keys); err != nil {
 		return fmt.Errorf("keep keys of %s: %w", source, err)
 	}
 	return WriteSettings(s.config.Dir, dialect, s.config.BaseURL+"/"+string(source))

@@ -19,12 +19,21 @@ func WriteSettings(dir string, dialect Dialect, baseURL string) error {
 	if err != nil {
 		return fmt.Errorf("write settings of %s: %w", name, err)
 	}
-	written := filepath.Join(dir, "."+name+".json.new")
-	if err := os.WriteFile(written, settings, 0o600); err != nil {
+	if err := WriteFile(filepath.Join(dir, name+".json"), settings); err != nil {
 		return fmt.Errorf("write settings of %s: %w", name, err)
 	}
-	if err := os.Rename(written, filepath.Join(dir, name+".json")); err != nil {
-		return fmt.Errorf("write settings of %s: %w", name, err)
+	return nil
+}
+
+// WriteFile writes a file that its owner alone may read, or replaces it at once: who reads it meanwhile reads the old or the new content,
+// never a part. The new content stands in a hidden file beside it until then, which a process that is killed leaves behind.
+func WriteFile(path string, content []byte) error {
+	written := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	if err := os.WriteFile(written, content, 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
+	}
+	if err := os.Rename(written, path); err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
 	}
 	return nil
 }

@@ -51,6 +51,12 @@ func (e *AnswerError) Error() string {
 	return fmt.Sprintf("answered %d %s %q", e.Status, e.Code, e.Message)
 }
 
+// knowsNone says that WeChat Pay has never seen the number that was asked about, by the code for it. An answer without a signature is
+// believed too, for the gateway does not sign all of its refusals: nothing moves by it, and a number is safe to be asked for again.
+func (a *answer) knowsNone(refusal *AnswerError, code string) bool {
+	return refusal.Status == http.StatusNotFound && refusal.Code == code && (a.verified == nil || !a.signed)
+}
+
 // refusal reads an answer of another status than 200, signed or not.
 func (a *answer) refusal() *AnswerError {
 	refusal := &AnswerError{Status: a.status}

@@ -24,7 +24,7 @@ func (c *Channel) QueryPayment(ctx context.Context, order channel.PaymentOrder) 
 	}
 	if reply.status != http.StatusOK {
 		refusal := reply.refusal()
-		if refusal.Status == http.StatusNotFound && refusal.Code == codeNoOrder && (reply.verified == nil || !reply.signed) {
+		if reply.knowsNone(refusal, codeNoOrder) {
 			return channel.Notice{}, fmt.Errorf("query payment of %s: %w", order.OutTradeNo, channel.ErrUnknownNumber)
 		}
 		return channel.Notice{}, fmt.Errorf("query payment of %s: %w", order.OutTradeNo, reply.problem(refusal))

@@ -69,7 +69,7 @@ func (c *Channel) Query(ctx context.Context, order tasks.RefundOrder) (channel.R
 	}
 	if reply.status != http.StatusOK {
 		refusal := reply.refusal()
-		if refusal.Status == http.StatusNotFound && refusal.Code == codeNotExists && (reply.verified == nil || !reply.signed) {
+		if reply.knowsNone(refusal, codeNotExists) {
 			return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w", order.Number, channel.ErrUnknownNumber)
 		}
 		return channel.RefundAnswer{}, fmt.Errorf("query refund %s: %w", order.Number, reply.problem(refusal))

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -30,7 +28,7 @@ type caseListCommand struct {
 	All   bool   `xor:"which" help:"Those that are closed too."`
 	Kind  string `placeholder:"KIND" help:"Only this kind: failed_refund, failed_return, paid_twice or unmatched_recharge."`
 	Limit int    `default:"50" help:"How many to list, 1 to 1000 (default ${default})."`
-	After string `placeholder:"CURSOR" help:"Where the page before ended, as it said."`
+	After string `placeholder:"ID" help:"The last case of the page before."`
 	JSON  bool   `name:"json" help:"Print JSON."`
 }
 
@@ -61,20 +59,18 @@ func (c *caseListCommand) Run(ctx context.Context, p *Program) error {
 	if kind := ledger.CaseKind(c.Kind); kind != "" && !slices.Contains(ledger.CaseKinds(), kind) {
 		return &usageError{problem: fmt.Sprintf("--kind: is %s; allowed: %v", quoted(c.Kind), ledger.CaseKinds())}
 	}
-	after, err := parseCasePosition(c.After)
-	if err != nil {
-		return err
-	}
 	return c.read(ctx, "case", func(reader *ledger.Reader) error {
+		after, err := c.place(ctx, reader)
+		if err != nil {
+			return err
+		}
 		cases, next, err := reader.Cases(ctx, ledger.CaseFilter{Open: !c.All, Kind: ledger.CaseKind(c.Kind)}, after, c.Limit)
 		if err != nil {
 			return err
 		}
 		page := caseList{Cases: append([]ledger.CaseRecord{}, cases...)}
 		if next != nil {
-			if page.Next, err = casePositionText(*next); err != nil {
-				return err
-			}
+			page.Next = next.Ref.String()
 		}
 		if c.JSON {
 			return printJSON(p.Stdout, page)
@@ -85,7 +81,12 @@ func (c *caseListCommand) Run(ctx context.Context, p *Program) error {
 }
 
 func (c *caseListCommand) print(w io.Writer, page caseList) {
-	if len(page.Cases) == 0 {
+	switch {
+	case len(page.Cases) > 0:
+	case c.All:
+		fmt.Fprintln(w, "there is no case")
+		return
+	default:
 		fmt.Fprintln(w, "no case waits for a person")
 		return
 	}
@@ -107,28 +108,20 @@ func (c *caseListCommand) print(w io.Writer, page caseList) {
 	}
 }
 
-// casePositionText writes where a page ended. It has no meaning to people.
-func casePositionText(position ledger.CasePosition) (string, error) {
-	text, err := json.Marshal(position)
-	return base64.RawURLEncoding.EncodeToString(text), err
-}
-
-func parseCasePosition(text string) (ledger.CasePosition, error) {
-	position := ledger.FirstCase()
-	if text == "" {
-		return position, nil
+// place is where the list goes on: after a case, or from the beginning.
+func (c *caseListCommand) place(ctx context.Context, reader *ledger.Reader) (ledger.CasePosition, error) {
+	if c.After == "" {
+		return ledger.CasePosition{}, nil
 	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err == nil {
-		err = json.Unmarshal(raw, &position)
-	}
-	if err == nil {
-		_, err = tasks.ParseCaseID(position.Ref.String())
-	}
+	ref, err := tasks.ParseCaseID(c.After)
 	if err != nil {
-		return position, &usageError{problem: "--after: is " + quoted(text) + "; allowed: what the page before named"}
+		return ledger.CasePosition{}, &usageError{problem: "--after: " + err.Error()}
 	}
-	return position, nil
+	last, err := reader.Case(ctx, ref)
+	if errors.Is(err, ledger.ErrNoCase) {
+		return ledger.CasePosition{}, &usageError{problem: "--after: is " + quoted(c.After) + ", which is no case; allowed: the last case of the page before"}
+	}
+	return ledger.CasePosition{OpenedAt: last.OpenedAt, Ref: ref}, err
 }
 
 // caseFlags name a case.

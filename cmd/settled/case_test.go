@@ -14,7 +14,7 @@ func suspend(t *testing.T, books *ledgertest.Books, txn string) string {
 	t.Helper()
 	ledgertest.Applied(t, books.Do(t, &tasks.Suspension{Channel: tasks.SourceWeChat, ChannelTxnID: txn, OutTradeNo: "RC1",
 		Amount: ledgertest.Yuan("10.00"), Cause: tasks.SecondPayment, UserID: "u1", RechargeID: "rc-" + txn, OccurredAt: ledgertest.Noon})...)
-	cases, _, err := books.Reader.Cases(t.Context(), ledger.CaseFilter{Open: true}, ledger.FirstCase(), 100)
+	cases, _, err := books.Reader.Cases(t.Context(), ledger.CaseFilter{Open: true}, ledger.CasePosition{}, 100)
 	if err != nil || len(cases) == 0 {
 		t.Fatal(cases, err)
 	}

@@ -42,7 +42,7 @@ func (redisLossCommand) Help() string {
 
     $ settled drill redis-loss --yes
     asking for 2000 rewards of 0.01 as drill-5f0c1a9e
-    redis is empty; 117 of 1000 accepted requests were outstanding
+    redis has lost what it held; 117 of 1000 accepted requests were outstanding
     accepted 2000 · lost 0 · doubled 0 · recovered in 0.4 s
 
 With --outage, Redis is emptied, disconnects its clients and answers nobody for as long (CLIENT PAUSE), in all its databases; the other ` +
@@ -53,7 +53,7 @@ With --outage, Redis is emptied, disconnects its clients and answers nobody for 
     ...
     asking for 2000 rewards of 0.01 as drill-3adf3b80
     redis is away; 1000 requests are accepted
-    redis is empty; 1001 of 2000 accepted requests were outstanding
+    redis has lost what it held; 1001 of 2000 accepted requests were outstanding
     accepted 2000, 1000 of them in the 120.1 s that redis was away · lost 0 · doubled 0 · recovered in 2.3 s
 
 Exit code 1: something is lost or doubled, or, with --own, the books do not balance.`
@@ -61,8 +61,10 @@ Exit code 1: something is lost or doubled, or, with --own, the books do not bala
 
 func (c *redisLossCommand) check() error {
 	switch {
-	case c.Requests < 2 || c.Requests > 1_000_000 || c.Patience <= 0:
-		return &usageError{problem: "--requests or --patience is out of range; allowed: 2 to 1000000, above 0"}
+	case c.Requests < 2 || c.Requests > 1_000_000:
+		return &usageError{problem: fmt.Sprintf("--requests: is %d; allowed: 2 to 1000000", c.Requests)}
+	case c.Patience <= 0:
+		return &usageError{problem: fmt.Sprintf("--patience: is %s; allowed: above 0s", c.Patience)}
 	case c.Outage < 0 || c.Outage > outageMax:
 		return &usageError{problem: fmt.Sprintf("--outage: is %s; allowed: up to %s", c.Outage, outageMax)}
 	case c.Outage > 0 && c.Outage < time.Millisecond:

@@ -210,7 +210,7 @@ func (d *redisLoss) lose(ctx context.Context) error {
 	d.before = placed{books: slices.Clone(d.all.books), ids: slices.Clone(d.all.ids)}
 	d.mu.Unlock()
 	if err := d.Loss.End(ctx); err != nil {
-		return fmt.Errorf("have redis empty: %w", err)
+		return fmt.Errorf("have redis back: %w", err)
 	}
 	d.backAt = d.Clock.Now()
 	if d.Loss.Begin != nil {
@@ -220,7 +220,7 @@ func (d *redisLoss) lose(ctx context.Context) error {
 	if d.report.Outstanding, err = d.outstanding(ctx, d.before); err != nil {
 		return err
 	}
-	d.say("redis is empty; %d of %d accepted requests were outstanding", d.report.Outstanding, len(d.before.ids))
+	d.say("redis has lost what it held; %d of %d accepted requests were outstanding", d.report.Outstanding, len(d.before.ids))
 	return nil
 }
 

@@ -66,7 +66,7 @@ func (s *street) openCase(t *testing.T, kind ledger.CaseKind) (id string) {
 	t.Helper()
 	reader := ledger.NewReader(s.db.Pool)
 	eventually(t, "a case of "+string(kind), func() bool {
-		cases, _, err := reader.Cases(t.Context(), ledger.CaseFilter{Open: true, Kind: kind}, ledger.FirstCase(), 10)
+		cases, _, err := reader.Cases(t.Context(), ledger.CaseFilter{Open: true, Kind: kind}, ledger.CasePosition{}, 10)
 		if err != nil || len(cases) > 1 {
 			t.Fatal(cases, err)
 		}

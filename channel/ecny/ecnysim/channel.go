@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -94,7 +93,7 @@ func (c *Channel) MerchantSettings(dir, baseURL string) ([]byte, error) {
 		names = append(names, name)
 	}
 	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content+"\n"), 0o600); err != nil {
+		if err := simulate.WriteFile(filepath.Join(dir, name), []byte(content+"\n")); err != nil {
 			return nil, fmt.Errorf("write the merchant's files: %w", err)
 		}
 	}

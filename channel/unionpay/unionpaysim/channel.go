@@ -7,7 +7,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -66,7 +65,7 @@ func (c *Channel) MerchantSettings(dir, baseURL string) ([]byte, error) {
 	}
 	for name, content := range map[string][]byte{"acp_sign_key.pem": encodePEM("PRIVATE KEY", key),
 		"acp_sign.pem": c.merchant.pem(), "acp_middle.cer": c.middle.pem(), "acp_root.cer": c.root.pem()} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+		if err := simulate.WriteFile(filepath.Join(dir, name), content); err != nil {
 			return nil, fmt.Errorf("write the merchant's files: %w", err)
 		}
 	}

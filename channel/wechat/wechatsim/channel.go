@@ -8,7 +8,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -81,7 +80,7 @@ func (c *Channel) MerchantSettings(dir, baseURL string) ([]byte, error) {
 	}
 	c.mu.RUnlock()
 	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+		if err := simulate.WriteFile(filepath.Join(dir, name), content); err != nil {
 			return nil, fmt.Errorf("write the merchant's files: %w", err)
 		}
 	}
