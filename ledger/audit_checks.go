@@ -209,7 +209,7 @@ SELECT (SELECT count(*) FROM cases),
             JOIN outcomes o ON o.book = r.book AND o.request_id = r.id AND o.result = 'applied'
             WHERE r.kind IN ('case:credit', 'case:return', 'case:close')
               AND NOT EXISTS (SELECT FROM case_closings x WHERE x.book = r.book AND x.closing_request_id = r.id
-                              AND format('%s.%s.%s', x.book, x.request_id, x.ordinal) = r.key) LIMIT 1),
+                              AND format('%s.%s.%s', x.book, x.request_id, x.ordinal) = split_part(r.key, ':', 1)) LIMIT 1),
            (SELECT format('case %s.%s.%s is %s among the open ones', coalesce(s.book, c.book), coalesce(s.request_id, c.request_id),
                           coalesce(s.ordinal, c.ordinal), CASE WHEN s.book IS NULL THEN 'open and not' ELSE 'not open and' END)
             FROM (cases c LEFT JOIN case_closings x ON x.book = c.book AND x.request_id = c.request_id AND x.ordinal = c.ordinal)

@@ -113,9 +113,16 @@ func (*CaseCredit) Kind() Kind  { return CreditCase }
 func (*CaseReturn) Kind() Kind  { return ReturnCase }
 func (*CaseClosing) Kind() Kind { return CloseCase }
 
-func (p *CaseCredit) identity() identity  { return caseIdentity(p.CaseID) }
-func (p *CaseReturn) identity() identity  { return caseIdentity(p.CaseID) }
-func (p *CaseClosing) identity() identity { return caseIdentity(p.CaseID) }
+func (p *CaseCredit) identity() identity { return caseIdentity(p.CaseID) }
+func (p *CaseReturn) identity() identity { return caseIdentity(p.CaseID) }
+
+// identity of a closing has the statement in its key: one that cannot be so of the case is rejected, and must not spend the other's key,
+// which of a shortage is the only way out.
+func (p *CaseClosing) identity() identity {
+	who := caseIdentity(p.CaseID)
+	who.key += ":" + string(p.Statement)
+	return who
+}
 
 func (p *CaseCredit) normalize()  {}
 func (p *CaseReturn) normalize()  {}

@@ -148,16 +148,16 @@ func (c *Client) Books() int { return c.books }
 // Enqueue accepts one request and rings. It returns after the commit; the ring follows on its own. The same payload may be
 // enqueued again and at the same time: one is accepted, the others are replays with the stored outcome. It returns a *FieldError,
 // a *ConflictError, or an error that leaves the acceptance unknown. It returns within AnswerWithin, or twice that for a recharge, whose id
-// is claimed first, or a case's closing, whose case is looked at, and by ctx's deadline if it has one; the payload may be read after that, and must not be changed.
+// is claimed first, and by ctx's deadline if it has one; the payload may be read after that, and must not be changed.
 func (c *Client) Enqueue(ctx context.Context, payload Payload) (Receipt, error) {
 	request, err := c.Prepare(ctx, payload)
 	if err != nil {
 		return Receipt{}, err
 	}
-	if request.Kind == RechargeConfirm || request.Kind == CloseCase {
-		refusal, err := c.refusal(ctx, c.pool, request)
+	if request.Kind == RechargeConfirm {
+		ordered, err := c.claimRecharges(ctx, c.pool, request)
 		if err == nil {
-			err = refusal(&request)
+			err = refuseOrdered(ordered, &request)
 		}
 		if err != nil {
 			return Receipt{}, err
@@ -191,11 +191,13 @@ func (c *Client) EnqueueMany(ctx context.Context, payloads []Payload) ([]Item, e
 		}
 		requests, places = append(requests, request), append(places, i)
 	}
-	refusal, err := c.refusal(ctx, c.pool, requests...)
+	ordered, err := c.claimRecharges(ctx, c.pool, requests...)
 	if err != nil {
 		return nil, err
 	}
-	requests, places = keepUnrefused(requests, places, refusal, items)
+	if len(ordered) > 0 {
+		requests, places = keepUnordered(requests, places, ordered, items)
+	}
 	if len(requests) == 0 {
 		return items, nil
 	}
@@ -210,30 +212,11 @@ func (c *Client) EnqueueMany(ctx context.Context, payloads []Payload) ([]Item, e
 	return items, nil
 }
 
-// refusal looks for what is stored and keeps some of the requests from being accepted: it takes the recharges' ids, see claimRecharges,
-// and looks at the cases that are to be closed. What it returns is nil or the *FieldError of a request.
-func (c *Client) refusal(ctx context.Context, db batchSender, requests ...Request) (func(*Request) error, error) {
-	ordered, err := c.claimRecharges(ctx, db, requests...)
-	if err != nil {
-		return nil, err
-	}
-	closings, err := c.closingsThatCannotBe(ctx, db, requests...)
-	if err != nil {
-		return nil, err
-	}
-	return func(request *Request) error {
-		if err, refused := closings[request.ID]; refused {
-			return err
-		}
-		return refuseOrdered(ordered, request)
-	}, nil
-}
-
-// keepUnrefused refuses what is to be refused, in its places, and returns the other requests with theirs.
-func keepUnrefused(requests []Request, places []int, refusal func(*Request) error, items []Item) ([]Request, []int) {
+// keepUnordered refuses the recharges that have an order, in their places, and returns the other requests with theirs.
+func keepUnordered(requests []Request, places []int, ordered map[string]bool, items []Item) ([]Request, []int) {
 	kept := 0
 	for n := range requests {
-		if err := refusal(&requests[n]); err != nil {
+		if err := refuseOrdered(ordered, &requests[n]); err != nil {
 			items[places[n]].Err = err
 			continue
 		}
@@ -256,12 +239,12 @@ func (c *Client) EnqueueTx(ctx context.Context, tx pgx.Tx, payloads ...Payload) 
 		}
 		requests[i] = request
 	}
-	refusal, err := c.refusal(ctx, tx, requests...)
+	ordered, err := c.claimRecharges(ctx, tx, requests...)
 	if err != nil {
 		return nil, err
 	}
 	for i := range requests {
-		if err := refusal(&requests[i]); err != nil {
+		if err := refuseOrdered(ordered, &requests[i]); err != nil {
 			return nil, err
 		}
 	}

@@ -283,7 +283,7 @@ func (caseCloseCommand) Help() string {
 	return `Example:
 
     $ settled case close 2.019b1c0e-6d5a-7c2e-9d4e-0a6f3f2b1c11.0 --paid-at-channel --by ada --note "refunded in the channel's pages"
-    case:close 2.019b1c0e-6d5a-7c2e-9d4e-0a6f3f2b1c11.0: applied
+    case:close 2.019b1c0e-6d5a-7c2e-9d4e-0a6f3f2b1c11.0:paid_at_channel: applied
 
 A case with money is never closed with nothing moved. ` + decisionHelp
 }
