@@ -33,6 +33,8 @@ const (
 	classOutage class = "outage"
 	// classUnanswered: a channel has not ended a refund.
 	classUnanswered class = "unanswered"
+	// classProcessing: a channel is working on refunds that the relay has rung for. It rings again.
+	classProcessing class = "processing"
 	// classRefused: a channel answers, and refuses a refund for a reason that a person may mend. The relay rings for it again, with longer
 	// pauses than a channel that does not answer gets, until it is dead.
 	classRefused class = "refused"
@@ -67,6 +69,7 @@ var treatments = map[class]treatment{
 	classOutage: {delay: 10 * time.Second, cap: 10 * time.Second, level: slog.LevelWarn},
 	// A channel takes from seconds to days.
 	classUnanswered:      {counts: true, delay: 4 * time.Second, cap: 10 * time.Minute, level: slog.LevelInfo},
+	classProcessing:      {ends: true, level: slog.LevelInfo},
 	classRefused:         {ends: true, level: slog.LevelWarn},
 	classMerchantRefused: {ends: true, level: slog.LevelWarn},
 	classDraining:        {delay: time.Second, cap: time.Second, level: slog.LevelInfo},
@@ -123,6 +126,8 @@ func classOf(err error) class {
 		return classMerchantRefused
 	case errors.Is(err, channel.ErrRefused):
 		return classRefused
+	case errors.Is(err, errAskedLater):
+		return classProcessing
 	case errors.Is(err, errUnanswered):
 		return classUnanswered
 	case errors.As(err, &refused):

@@ -202,8 +202,8 @@ func isNamed(expr ast.Expr, name string) bool {
 
 func TestEveryClassIsTreated(t *testing.T) {
 	t.Parallel()
-	for _, c := range []class{classDone, classStray, classNewer, classBusy, classOutage, classUnanswered, classRefused, classMerchantRefused,
-		classDraining, classLost, classBug, classFault} {
+	for _, c := range []class{classDone, classStray, classNewer, classBusy, classOutage, classUnanswered, classProcessing, classRefused,
+		classMerchantRefused, classDraining, classLost, classBug, classFault} {
 		treated, ok := treatments[c]
 		if !ok {
 			t.Errorf("class %s has no treatment", c)

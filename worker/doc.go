@@ -54,6 +54,12 @@
 // A refund's starts are counted where those of suspects are, because the second must know that its channel may have been asked (W5); one
 // that ended in anything but a refusal is taken back, though never the first.
 //
+// # Processing
+//
+// A channel takes from seconds to days. The first ring of a refund asks on by itself for an hour and a half, after seconds at first and ten
+// minutes at last; the relay's rings ask once each, after 30 seconds and then twice as long up to ten minutes. WeChat Pay's guide advises
+// longer pauses, a minute at first and 30 at last.
+//
 // # Failures
 //
 // PostgreSQL away: handlers hold their tasks and try again together, every few seconds; asynq holds the rest. Redis away: servers try

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,12 @@ import (
 // day. A merchant's money waits in the channel's refunding account meanwhile. A refusal of the merchant is none of the refund: those come
 // again until somebody has mended it.
 const refusalsMax = 20
+
+// errProcessing stands beside errUnanswered for a refund that its channel says it is working on.
+var errProcessing = errors.New("it is processing")
+
+// errAskedLater: what is left of a ring of the relay is for its next ring.
+var errAskedLater = errors.New("the relay asks again")
 
 // errNotAsked stands beside errUnanswered for a refund whose channel was not called: it is no news of the refund.
 var errNotAsked = errors.New("channel was not asked")
@@ -119,31 +126,34 @@ func (s *sender) bury(ctx context.Context, ring tasks.Ring, problems []error, an
 }
 
 // sendRefunds has the ring's refunds sent. A ring of which a channel refuses some ends, since those come again with the relay's longer
-// pauses; the others are rung for at once in a ring of their own, so that they do not wait with them.
+// pauses; the others are rung for at once in a ring of their own, so that they do not wait with them. So does a ring of the relay of which
+// some are processing: a card's refund takes days, each of the relay's rings would ask on for hours, and many would at once.
 func (h *handler) sendRefunds(ctx context.Context, ring tasks.Ring) ([]ledger.Answer, error) {
 	answers, err := h.sender.send(ctx, ring)
 	var refunds *refundsError
 	if !errors.As(err, &refunds) || severity(err) > severity(errUnanswered) {
 		return answers, err
 	}
-	var refused error
+	var left error // to the relay
 	var others []tasks.Bell
 	for i, id := range ring.IDs {
 		problem := refunds.each[i]
 		switch {
 		case problem != nil && isRefusal(problem):
-			refused = problem
+			left = problem
+		case ring.Again && errors.Is(problem, errProcessing):
+			left = cmp.Or(left, fmt.Errorf("%w: %w", errAskedLater, problem))
 		case problem != nil, errorOfFate(answers[i].Fate) != nil:
 			others = append(others, tasks.Bell{Kind: ring.Kind, Book: ring.Book, ID: id})
 		}
 	}
-	if refused == nil {
+	if left == nil {
 		return answers, err
 	}
 	if ringErr := h.bell.Ring(ctx, others, len(ring.IDs), ring.Again); ringErr != nil {
 		return answers, &refundsError{each: refunds.each, worst: ringErr}
 	}
-	return answers, &refundsError{each: refunds.each, worst: refused}
+	return answers, &refundsError{each: refunds.each, worst: left}
 }
 
 // failuresOf says which text is news of which requests. What could not be told, says nothing of the request or has not asked its channel

@@ -196,6 +196,51 @@ func TestLastErrorOfARefundIsItsOwn(t *testing.T) {
 	check("while the channels are left alone")
 }
 
+// A card takes days. The relay rings for its refund every ten minutes, and a task of each of those rings that asked on by itself would have
+// the channel asked about one refund several times a minute.
+func TestRefundThatIsProcessingIsAskedAboutOncePerRingOfTheRelay(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withRings(500))
+	orders := refundOrders(2)
+	orders[1].(*tasks.RefundOrder).Channel = tasks.SourceAlipay
+	processing := channel.RefundAnswer{State: channel.RefundProcessing}
+	wechat := &scriptedChannel{query: func(string) (channel.RefundAnswer, error) { return processing, nil },
+		refund: func(context.Context, string) (channel.RefundAnswer, error) { return processing, nil }}
+	answer, problem := processing, error(nil)
+	alipay := &scriptedChannel{query: func(string) (channel.RefundAnswer, error) { return answer, problem }, refund: wechat.refund}
+	w := s.newWorker(t, func(c *Config) {
+		c.Refunders = map[tasks.Source]channel.Refunder{tasks.SourceWeChat: wechat, tasks.SourceAlipay: alipay}
+	})
+	ring := ringOf(s.accept(t, orders...))
+	eventually(t, "the ring is pending", func() bool { return s.redis.LLen(t.Context(), "asynq:{low}:pending").Val() == 1 })
+	if got := deliver(t, w, ring); got != classUnanswered {
+		t.Errorf("the first ring is %s, want it to ask on: most refunds end within minutes", got)
+	}
+	ring.Again = true
+	for _, refund := range ring.IDs {
+		if got, want := s.lastError(t, refund), "it is processing"; !strings.HasSuffix(got, want) {
+			t.Errorf("the last error is %q, want %q", got, want)
+		}
+	}
+	if got := deliver(t, w, ring); got != classProcessing || !treatments[got].ends {
+		t.Errorf("a ring of the relay is %s, want it ended: the relay comes again", got)
+	}
+	problem = errors.New("connection reset")
+	if got := deliver(t, w, ring); got != classProcessing {
+		t.Errorf("a ring of the relay of which one is unanswered is %s", got)
+	}
+	if got := s.redis.LLen(t.Context(), "asynq:{low}:pending").Val(); got != 2 {
+		t.Errorf("%d rings are pending, want another one for the refund that nobody answered", got)
+	}
+	answer, problem = channel.RefundAnswer{State: channel.RefundSucceeded}, nil
+	if got := deliver(t, w, ring); got != classProcessing || s.outcomesOf(t, tasks.RefundSend) != 1 {
+		t.Errorf("a ring of which one has ended is %s, and %d were applied", got, s.outcomesOf(t, tasks.RefundSend))
+	}
+	if got := fmt.Sprint(wechat.calls); got != "[refund query query query]" {
+		t.Errorf("the channel heard %s, want a question for each delivery", got)
+	}
+}
+
 // merchantRefusal is what a port returns for a signed refusal that every refund gets.
 func merchantRefusal(words string) error {
 	return fmt.Errorf("refund: %w: %w", channel.ErrMerchantRefused, errors.New(words))

@@ -194,7 +194,7 @@ func (s *sender) pursue(ctx context.Context, book int, id uuid.UUID, asked bool)
 	}
 	result, final := channel.Result(*order, answer)
 	if !final {
-		return fmt.Errorf("%w: %s: it is processing", errUnanswered, order.Channel)
+		return fmt.Errorf("%w: %s: %w", errUnanswered, order.Channel, errProcessing)
 	}
 	receipt, err := channel.Accept(ctx, s.client, result)
 	var conflict *tasks.ConflictError
