@@ -241,6 +241,35 @@ func TestAlertsOfSeriesThatNobodyHasAreFound(t *testing.T) {
 	}
 }
 
+// A result that is new to an alert's list would call nobody. Probes are refused as they should be.
+func TestEveryResultThatTurnsANoticeAwayCallsSomebody(t *testing.T) {
+	t.Parallel()
+	const metric = "settled_intake_notices_total"
+	taken := []string{"confirmed", "suspended", "answered", "revised", "replayed", "contradicted", "acknowledged"}
+	var watched []string
+	for _, alert := range allAlerts(t) {
+		if alert.Alert != "ChannelsNoticesAreRefused" {
+			continue
+		}
+		for _, selector := range promSelector.FindAllStringSubmatch(alert.Expr, -1) {
+			for _, matcher := range promMatcher.FindAllStringSubmatch(selector[2], -1) {
+				if selector[1] == metric && matcher[1] == "result" {
+					watched = append(watched, strings.Split(matcher[3], "|")...)
+				}
+			}
+		}
+	}
+	results := labelsOf(t, everything(t))[metric]["result"]
+	for _, result := range results {
+		if !slices.Contains(taken, result) && result != "probe" && !slices.Contains(watched, result) {
+			t.Errorf("notices that are %s call nobody", result)
+		}
+	}
+	if len(results) == 0 {
+		t.Error("no notice has a result")
+	}
+}
+
 // What the promises of the README rest on is watched, whatever the alerts are called.
 func TestWhatTheBooksRestOnIsWatched(t *testing.T) {
 	t.Parallel()
