@@ -47,6 +47,8 @@ type Config struct {
 	DoneAlone bool
 	// ChannelCallsMax bounds the calls to channels that are under way at once. Defaults to 32.
 	ChannelCallsMax int
+	// ChannelRate bounds the calls to one channel, in calls a second of this process, 1 to 10,000. Defaults to as many as there are.
+	ChannelRate int
 	// ChannelTimeout bounds one call. Defaults to 15 s.
 	ChannelTimeout time.Duration
 	// StartsMax is after how many starts without an end a request is dead, when its process ended each time. Defaults to 10.
@@ -183,6 +185,8 @@ func (c Config) check() error {
 		return &ConfigError{Field: "starts", Problem: fmt.Sprintf("are limited to %d", c.StartsMax), Allowed: fmt.Sprint(startsTogether+1) + " or more"}
 	case c.ChannelTimeout < time.Millisecond:
 		return &ConfigError{Field: "channel timeout", Problem: "is " + c.ChannelTimeout.String(), Allowed: "1ms or more"}
+	case c.ChannelRate < 0 || c.ChannelRate > 10_000:
+		return &ConfigError{Field: "channel rate", Problem: fmt.Sprintf("is %d", c.ChannelRate), Allowed: "1 to 10000 a second, or 0 for any"}
 	case c.ChannelCallsMax < 1:
 		return &ConfigError{Field: "channel calls", Problem: fmt.Sprintf("are limited to %d", c.ChannelCallsMax), Allowed: "1 or more"}
 	}

@@ -24,6 +24,7 @@ type sender struct {
 	client    *tasks.Client
 	refunders map[tasks.Source]channel.Refunder
 	rests     map[tasks.Source]*rest
+	paces     map[tasks.Source]*pace
 	gate      *outageGate
 	calls     chan struct{} // bounds the calls under way in this process
 	timeout   time.Duration // bounds one call
@@ -222,6 +223,10 @@ const (
 )
 
 func (s *sender) call(delivery context.Context, refunder channel.Refunder, order tasks.RefundOrder, asked bool) (channel.RefundAnswer, error) {
+	// A refund that follows its question at once takes one turn with it: that is rare.
+	if err := s.paces[order.Channel].wait(delivery); err != nil {
+		return channel.RefundAnswer{}, fmt.Errorf("%w: %w", errNotAsked, err)
+	}
 	ctx, cancel := context.WithTimeout(delivery, s.timeout)
 	defer cancel()
 	begun := s.clock.Now()

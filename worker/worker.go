@@ -73,7 +73,8 @@ func New(ctx context.Context, config Config) (*Worker, error) {
 func (w *Worker) newObserver() *observer {
 	c := w.config
 	gate := newOutageGate(c.Clock, w.draining)
-	sender := &sender{ledger: c.Ledger, client: c.Client, refunders: c.Refunders, rests: restsOf(c.Refunders, c.Clock), gate: gate,
+	sender := &sender{ledger: c.Ledger, client: c.Client, refunders: c.Refunders, rests: restsOf(c.Refunders, c.Clock),
+		paces: pacesOf(c.Refunders, c.ChannelRate, c.Clock), gate: gate,
 		calls: make(chan struct{}, c.ChannelCallsMax), timeout: c.ChannelTimeout, clock: c.Clock, metrics: w.metrics, logger: c.Logger}
 	h := &handler{ledger: c.Ledger, bell: tasks.NewDoorbell(c.Redis), sender: sender, gate: gate, startsMax: c.StartsMax,
 		alone: make(chan struct{}, 1), metrics: w.metrics}

@@ -146,6 +146,7 @@ func TestBadConfigurationNamesItsField(t *testing.T) {
 		"poll interval":    func(c *Config) { c.PollInterval = time.Microsecond },
 		"starts":           func(c *Config) { c.StartsMax = 1 },
 		"channel calls":    func(c *Config) { c.ChannelCallsMax = -1 },
+		"channel rate":     func(c *Config) { c.ChannelRate = -1 },
 		"channel timeout":  func(c *Config) { c.ChannelTimeout = -1 },
 		"servers":          func(c *Config) { c.Servers = map[tasks.Queue]int{"refund": 1} },
 	} {
