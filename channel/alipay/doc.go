@@ -26,6 +26,10 @@
 // refund_fee is what was refunded of the payment in all, so it becomes Notice.RefundedTotal and never an Amount. Alipay sends no
 // notice of a refund that failed.
 //
+// What tells where the money landed is not read: fund_bill_list, and dback_status with its amount and time. A card's bank that refuses a
+// refund (dback_status F) makes it no failure, because Alipay then pays it to the buyer's balance. passback_params is in the form that the
+// merchant gave, which must be url-encoded: in plain words with & and = it is refused by A3, and the payment is learnt by QueryPayment.
+//
 // # Refunds
 //
 // Refund is alipay.trade.refund and Query is alipay.trade.fastpay.refund.query, with our number as out_request_no. Requests are signed

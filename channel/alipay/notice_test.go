@@ -38,6 +38,8 @@ func TestPaymentIsReadByWhicheverKeyHasSigned(t *testing.T) {
 		"a certificate, unnamed":  sign(t, p.certified, payment()),
 		"a key, with no name":     sign(t, p.newer, with(payment(), "alipay_cert_sn", "")),
 		"finished without refund": sign(t, p.newer, with(payment(), "trade_status", "TRADE_FINISHED", "gmt_close", "2026-03-02 19:59:59")),
+		"funds spelled otherwise": sign(t, p.newer, with(payment(), "fund_bill_list", `[{"amount":"99.00","fund_channel":"ALIPAYACCOUNT"}]`)),
+		"words of the merchant":   sign(t, p.newer, with(payment(), "passback_params", "merchantBizType%3d3C%26merchantBizNo%3d2016010101111")),
 		"no refund, said so":      sign(t, p.newer, with(payment(), "refund_fee", "0.00", "gmt_refund", "", "out_biz_no", "", "gmt_close", "x")),
 	} {
 		got, err := c.ReadNotice(http.Header{}, body, noon)
@@ -73,6 +75,10 @@ func TestEventsOfATradeAreToldApart(t *testing.T) {
 			refundOf(70_50, paidAt)},
 		"all is refunded": {with(refunded(), "trade_status", "TRADE_CLOSED", "refund_fee", "100.00", "gmt_close", "2026-03-02 19:59:45"),
 			refundOf(100_00, refundedAt)},
+		"a part goes to a card, whose bank takes it": {with(refunded(), "dback_status", "S", "dback_amount", "30.00", "bank_ack_time",
+			"2026-03-02 19:59:59"), refundOf(30_00, refundedAt)},
+		"a part goes to a card, whose bank refuses it: then it is the buyer's balance at Alipay": {with(refunded(), "dback_status", "F"),
+			refundOf(30_00, refundedAt)},
 		"nobody paid": {closed(), change(func(n *channel.Notice) {
 			n.Event, n.OccurredAt = channel.EventClosed, time.Date(2026, 3, 2, 11, 59, 50, 0, time.UTC)
 		})},

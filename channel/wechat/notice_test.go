@@ -218,6 +218,11 @@ func TestGenuineMessagesOutsideTheWindowAreStale(t *testing.T) {
 	p := thePlatform()
 	c := p.load(t, nil)
 	body := wrap(t, "TRANSACTION.SUCCESS", channeltest.Encode(t, payment()))
+	for _, age := range []time.Duration{299 * time.Second, -299 * time.Second, 0} {
+		if _, err := c.ReadNotice(p.sign(t, body, noon.Add(-age), p.serial()), body, noon); err != nil {
+			t.Errorf("%s old: %v", age, err)
+		}
+	}
 	for _, age := range []time.Duration{300 * time.Second, -300 * time.Second, 25 * time.Hour, -time.Hour} {
 		refused(t, c, age.String(), p.sign(t, body, noon.Add(-age), p.serial()), body, channel.ErrStale)
 	}
