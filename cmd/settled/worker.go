@@ -17,7 +17,7 @@ type workerFlags struct {
 	ShutdownTimeout time.Duration  `name:"shutdown-timeout" setting:"SETTLED_SHUTDOWN_TIMEOUT" default:"10s" placeholder:"DURATION" help:"How long tasks may finish after SIGTERM before they go back to Redis (default ${default})."`
 	PollOnly        bool           `name:"poll-only" setting:"SETTLED_WORKER_POLL_ONLY" help:"Ask Redis again and again instead of waiting inside it: for proxies that refuse blocking commands."`
 	ChannelTimeout  time.Duration  `name:"channel-timeout" setting:"SETTLED_CHANNEL_TIMEOUT" default:"15s" placeholder:"DURATION" help:"How long a channel may take to answer a call, up to 30s (default ${default})."`
-	ChannelRate     int            `name:"channel-rate" setting:"SETTLED_CHANNEL_RATE" default:"100" placeholder:"N" help:"How many calls a second this process makes to one channel for refunds, 0 for any number; WeChat Pay allows a merchant 150 in all (default ${default})."`
+	ChannelRate     int            `name:"channel-rate" setting:"SETTLED_CHANNEL_RATE" default:"80" placeholder:"N" help:"How many calls a second this process makes to one channel for refunds, 0 for any number; WeChat Pay allows a merchant 150 in all, and 5,000 a minute of payments older than a month (default ${default})."`
 	Channels        string         `setting:"SETTLED_CHANNELS" default:"none" placeholder:"WHICH" help:"Who pays refunds to channels and is asked about payments: a directory with their settings; none, they wait; or simulated, which answers at once and pays nothing (default ${default})."`
 }
 
