@@ -14,7 +14,7 @@
 //	notice ◄─ ours, CNY, whole positive fen ◄─ strict JSON ◄─ decrypt ◄─ strict JSON ◄────┘
 //
 //	TRANSACTION.SUCCESS with trade_state SUCCESS     channel.EventPaid
-//	REFUND.SUCCESS                                   channel.EventRefund, succeeded, ended at success_time
+//	REFUND.SUCCESS                                   channel.EventRefund, succeeded, ended at success_time; see W8
 //	REFUND.CLOSED, REFUND.ABNORMAL                   channel.EventRefund, failed with the state as reason
 //	anything else                                    channel.EventOther: only its id and create_time are read
 //
@@ -24,7 +24,7 @@
 // scheme WECHATPAY2-SHA256-RSA2048 made with the merchant's key; answers are signed as notices are.
 //
 //	status                 answer
-//	SUCCESS                succeeded, ended at success_time
+//	SUCCESS                succeeded, ended at success_time; failed with ABNORMAL as reason when the merchant received it (W8)
 //	PROCESSING             processing
 //	CLOSED, ABNORMAL       failed with the state as reason, no time
 //	403 USER_ACCOUNT_ABNORMAL to Refund, signed      failed with the code as reason
@@ -62,6 +62,9 @@
 //   - W6 The same end of a refund, and the same payment, reads the same in a notice and in every query (C4 of package channel): times are
 //     in UTC, and a failure carries none, because only a notice would have one.
 //   - W7 No key is printed by any verb of fmt, and no error quotes a key, a body or a plaintext.
+//   - W8 A refund has succeeded when the user has the money. user_received_account of a merchant's account (商户基本账户, 商户结算银行账户)
+//     says that WeChat Pay could not pay the user and that the merchant has taken the money back (apply-abnormal-refund with
+//     MERCHANT_BANK_CARD): that is the failure that ABNORMAL was, told again.
 //
 // # Failures
 //
@@ -73,8 +76,8 @@
 // errors: it leads to the refund being asked for under the same number, which WeChat Pay pays once. So is one to QueryPayment that says
 // ORDER_NOT_EXIST: it leads to nothing but another question. With a signature that does not verify it is unknown, as any other.
 //
-// A refund that was ABNORMAL can end as SUCCESS after a person sent it elsewhere with apply-abnormal-refund: another final answer, which
-// the books record as a conflict and book as a revision of the first one (C4).
+// A refund that was ABNORMAL can end as SUCCESS after a person sent it to another card of the user's with apply-abnormal-refund: another
+// final answer, which the books record as a conflict and book as a revision of the first one (C4).
 //
 // # Sources
 //

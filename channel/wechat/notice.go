@@ -3,6 +3,7 @@ package wechat
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/settled-dev/settled/channel"
@@ -131,12 +132,22 @@ func (c *Channel) readRefund(content strictjson.Object, event string, notice *ch
 	return nil
 }
 
-// refundAnswer reads a refund's status, in a notice or in an answer, to the same value (W6).
+const (
+	statusAbnormal = "ABNORMAL"
+	// ofMerchant begins the account that received a refund when it is the merchant's own: 商户基本账户 or 商户结算银行账户.
+	ofMerchant = "商户"
+)
+
+// refundAnswer reads a refund's status, in a notice or in an answer, to the same value (W6). A success that went to the merchant's own
+// account has paid no user: the refund was abnormal, and a person has taken the money back (W8).
 func (r *reading) refundAnswer(content strictjson.Object, status string) channel.RefundAnswer {
 	switch status {
 	case "SUCCESS":
+		if strings.HasPrefix(r.optionalText(content, "user_received_account"), ofMerchant) {
+			return channel.RefundAnswer{State: channel.RefundFailed, Reason: statusAbnormal}
+		}
 		return channel.RefundAnswer{State: channel.RefundSucceeded, EndedAt: r.time(content, "success_time")}
-	case "CLOSED", "ABNORMAL":
+	case "CLOSED", statusAbnormal:
 		return channel.RefundAnswer{State: channel.RefundFailed, Reason: status}
 	case "PROCESSING":
 		return channel.RefundAnswer{State: channel.RefundProcessing}

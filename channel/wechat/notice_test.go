@@ -82,6 +82,36 @@ func TestRefundNoticesSayHowTheRefundEnded(t *testing.T) {
 	}
 }
 
+// What the merchant has taken back after ABNORMAL has not come to the user: it is the same failure, told again.
+func TestRefundThatTheMerchantReceivedHasFailed(t *testing.T) {
+	t.Parallel()
+	p := thePlatform()
+	c := p.load(t, nil)
+	for account, want := range map[any]channel.RefundAnswer{
+		"商户基本账户":      {State: channel.RefundFailed, Reason: "ABNORMAL"},
+		"商户结算银行账户":    {State: channel.RefundFailed, Reason: "ABNORMAL"},
+		"支付用户零钱":      {State: channel.RefundSucceeded, EndedAt: paidAt},
+		"支付用户零钱通":     {State: channel.RefundSucceeded, EndedAt: paidAt},
+		"招商银行信用卡0403": {State: channel.RefundSucceeded, EndedAt: paidAt},
+		nil:           {State: channel.RefundSucceeded, EndedAt: paidAt},
+	} {
+		content := refunded("SUCCESS")
+		content["user_received_account"] = account
+		body := wrap(t, "REFUND.SUCCESS", channeltest.Encode(t, content))
+		got, err := c.ReadNotice(p.sign(t, body, noon, publicID), body, noon)
+		if diff := cmp.Diff(want, got.Refund); diff != "" || err != nil {
+			t.Errorf("a notice of %v: %v (-want +got):\n%s", account, err, diff)
+		}
+		g := &gateway{status: 200, serial: publicID, at: noon, body: said(t, "SUCCESS", func(content map[string]any) {
+			content["user_received_account"] = account
+		})}
+		answer, err := g.serve(t).Query(t.Context(), order())
+		if diff := cmp.Diff(want, answer); diff != "" || err != nil {
+			t.Errorf("an answer of %v: %v (-want +got):\n%s", account, err, diff)
+		}
+	}
+}
+
 func TestEventsThatMoveNothingAreReadAsOthers(t *testing.T) {
 	t.Parallel()
 	p := thePlatform()
