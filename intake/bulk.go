@@ -165,24 +165,59 @@ func (b *bulk) acceptList() *Problem {
 	if err != nil {
 		return b.problem(err, nothing)
 	}
-	answer := ListAnswer{Items: make([]ItemAnswer, 0, len(list))}
+	var answer listText
 	if problem := b.acceptInTurn(list, &answer); problem != nil {
 		return problem
 	}
-	body, err := json.Marshal(&answer)
+	head, err := answer.head()
 	if err != nil {
 		return b.problem(err, "the requests were accepted")
 	}
 	_ = b.connection.SetWriteDeadline(clock.System.Now().Add(listTimeout))
 	b.call.SetHeader("Content-Type", mediaJSON)
-	b.call.SetHeader("Content-Length", strconv.Itoa(len(body)))
+	b.call.SetHeader("Content-Length", strconv.Itoa(len(head)+len(answer.items)+len(listEnd)))
 	b.call.SetStatus(http.StatusOK)
-	_, _ = b.call.BodyWriter().Write(body) // the caller may have left
+	for _, part := range [][]byte{head, answer.items, []byte(listEnd)} {
+		_, _ = b.call.BodyWriter().Write(part) // the caller may have left
+	}
 	return nil
 }
 
+// listText is a ListAnswer as it is sent: of each chunk only the text is kept, which for conflicts is less than half of what it tells.
+type listText struct {
+	tally Tally
+	items []byte // each after a comma, but the first
+}
+
+const listEnd = "]}"
+
+// add adds a chunk's answers.
+func (l *listText) add(answers []ItemAnswer) error {
+	l.tally.Add(answers)
+	for i := range answers {
+		text, err := json.Marshal(&answers[i])
+		if err != nil {
+			return fmt.Errorf("encode an answer: %w", err)
+		}
+		if len(l.items) > 0 {
+			l.items = append(l.items, ',')
+		}
+		l.items = append(l.items, text...)
+	}
+	return nil
+}
+
+// head is the text before items; listEnd is what comes after them.
+func (l *listText) head() ([]byte, error) {
+	head, err := json.Marshal(&l.tally)
+	if err != nil {
+		return nil, fmt.Errorf("encode a tally: %w", err)
+	}
+	return append(bytes.TrimSuffix(head, []byte("}")), `,"items":[`...), nil
+}
+
 // acceptChunks accepts a list's chunks one after the other, so that of two requests with one key the first is the one that counts.
-func (b *bulk) acceptChunks(read func() Chunk, answer *ListAnswer) error {
+func (b *bulk) acceptChunks(read func() Chunk, answer *listText) error {
 	ctx, stop := context.WithCancel(context.WithoutCancel(b.call.Context())) // what was read whole is accepted whole
 	chunks := make(chan Chunk)
 	var reading sync.WaitGroup
@@ -194,8 +229,9 @@ func (b *bulk) acceptChunks(read func() Chunk, answer *ListAnswer) error {
 		if err := b.accept(ctx, &chunk); err != nil {
 			return err
 		}
-		answer.Add(chunk.Answers)
-		answer.Items = append(answer.Items, chunk.Answers...)
+		if err := answer.add(chunk.Answers); err != nil {
+			return err
+		}
 		if chunk.Err != nil {
 			return nil
 		}
@@ -204,7 +240,7 @@ func (b *bulk) acceptChunks(read func() Chunk, answer *ListAnswer) error {
 
 // acceptInTurn accepts a list that was read when few enough others are being accepted. Those whose bodies still come, or whose answers
 // are still read, take no turn.
-func (b *bulk) acceptInTurn(list requestList, answer *ListAnswer) *Problem {
+func (b *bulk) acceptInTurn(list requestList, answer *listText) *Problem {
 	if !takeSlot(b.call.Context(), b.api.accepting, b.api.config.Clock.After(answerTimeout)) {
 		return busy("too many lists are accepted at once; nothing was done: ask again")
 	}
@@ -219,8 +255,8 @@ func (b *bulk) acceptInTurn(list requestList, answer *ListAnswer) *Problem {
 	return nil
 }
 
-// requestList is the requests of a list, each as its text.
-type requestList []json.RawMessage
+// requestList is the requests of a list, each as its text: a part of the list's own, which is not copied.
+type requestList [][]byte
 
 // splitList splits a list into its requests. It returns a *tasks.FieldError for what is no list of 1 to ListMax values.
 func splitList(text []byte) (requestList, error) {
@@ -233,15 +269,16 @@ func splitList(text []byte) (requestList, error) {
 		return nil, notList("is no JSON list")
 	}
 	var list requestList
+	var item json.RawMessage // decoded over and over into the same memory
 	for decoder.More() {
 		if len(list) == ListMax {
 			return nil, notList(fmt.Sprintf("has more than %d requests", ListMax))
 		}
-		var item json.RawMessage
+		begun := decoder.InputOffset()
 		if err := decoder.Decode(&item); err != nil {
 			return nil, notList(fmt.Sprintf("is not JSON at request %d of the list: %v", len(list), err))
 		}
-		list = append(list, item)
+		list = append(list, bytes.Trim(text[begun:decoder.InputOffset()], ", \t\r\n")) // the comma before it, and spaces
 	}
 	if _, err := decoder.Token(); err != nil {
 		return nil, notList("ends within the list")
@@ -259,8 +296,9 @@ func splitList(text []byte) (requestList, error) {
 func (l requestList) chunks(kind tasks.Kind) func() Chunk {
 	next := 0
 	return func() (chunk Chunk) {
-		for ; next < len(l) && len(chunk.Answers) < ChunkMax; next++ {
+		for size := 0; next < len(l) && len(chunk.Answers) < ChunkMax && size < chunkBytesMax; next++ {
 			index := next
+			size += len(l[next])
 			if err := chunk.take(kind, ItemAnswer{Index: &index}, l[next]); err != nil {
 				chunk.Err = err
 				return chunk

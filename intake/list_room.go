@@ -11,7 +11,8 @@ import (
 // The bounds of the lists in memory. A list is read whole, so that one whose body comes slowly is in memory for as long as its
 // client takes, up to listTimeout.
 const (
-	// ListsInMemory bounds the bodies of all lists to ListsInMemory times ListBytesMax, 192 MiB, and their answers to about as much.
+	// ListsInMemory bounds the bodies of all lists to ListsInMemory times ListBytesMax, 192 MiB, and usually all else that they hold to less
+	// than half of that: decoded are two chunks of each. Answers of conflicts have what differs in them, which is twice a body at most.
 	ListsInMemory = 12
 	// ListsOfKey is the part of them that one API key may have: four keys would have to be slow at once to keep all others waiting.
 	ListsOfKey = 3

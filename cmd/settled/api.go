@@ -69,10 +69,17 @@ func (apiCommand) Help() string {
 SIGTERM ends it once the requests under way are answered.`
 }
 
+// apiMemoryBytes is what the API's process may hold before garbage is collected more often than usual. The lists that it has in memory at
+// once (intake.ListsInMemory) live in some 300 MiB, headroom included, and would gather five times that (docs/adr/0012).
+const apiMemoryBytes = 512 << 20
+
 // Run serves until ctx ends.
 func (c *apiCommand) Run(ctx context.Context, p *Program) error {
 	if err := c.apiFlags.check(); err != nil {
 		return err
+	}
+	if p.LimitMemory != nil {
+		p.LimitMemory(apiMemoryBytes)
 	}
 	to := connection{databaseFlags: c.databaseFlags, redisFlags: c.redisFlags}
 	listen := func(h *host) error { return h.listenAPI(ctx, c.Listen) }

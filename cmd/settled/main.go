@@ -17,6 +17,13 @@ import (
 // second. GOGC sets it otherwise, and GOMEMLIMIT bounds it (docs/adr/0012).
 const gcPercent = 400
 
+// limitMemory bounds what Go holds, unless GOMEMLIMIT does.
+func limitMemory(bytes int64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(bytes)
+	}
+}
+
 func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
@@ -29,7 +36,7 @@ func main() {
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		LookupEnv: os.LookupEnv, Environ: os.Environ,
 		Signals: signals, Abort: func() { os.Exit(exitInterrupted) },
-		Clock: clock.System,
+		LimitMemory: limitMemory, Clock: clock.System,
 	}
 	os.Exit(program.Main(context.Background(), os.Args[1:]))
 }

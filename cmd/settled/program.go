@@ -23,7 +23,10 @@ type Program struct {
 	Signals <-chan os.Signal
 	// Abort ends the process at once: a second signal asks for it. It may be nil where Signals is.
 	Abort func()
-	Clock clock.Timer
+	// LimitMemory has garbage collected more often when the process would hold more than so many bytes otherwise. It may be nil: nothing is
+	// limited then.
+	LimitMemory func(bytes int64)
+	Clock       clock.Timer
 
 	parsed *kong.Context
 }

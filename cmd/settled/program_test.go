@@ -19,6 +19,7 @@ type call struct {
 	stdin   io.Reader
 	env     map[string]string
 	signals chan os.Signal
+	limited func(bytes int64) // Program.LimitMemory
 }
 
 // ended is what a run left behind.
@@ -52,7 +53,7 @@ func (c call) program(stdout, stderr io.Writer) *Program {
 			}
 			return environ
 		},
-		Signals: c.signals, Abort: func() {}, Clock: clock.System,
+		Signals: c.signals, Abort: func() {}, LimitMemory: c.limited, Clock: clock.System,
 	}
 }
 
