@@ -12,7 +12,7 @@ import (
 
 func TestAnAPIWithoutBooksDescribesItselfAndSendsEverythingElseAway(t *testing.T) {
 	t.Parallel()
-	handler := intake.NewAway("v1")
+	handler := intake.NewAway("v1", nil)
 	ask := func(method, path string) *httptest.ResponseRecorder {
 		answer := httptest.NewRecorder()
 		handler.ServeHTTP(answer, httptest.NewRequest(method, path, strings.NewReader("{}")))
@@ -32,6 +32,23 @@ func TestAnAPIWithoutBooksDescribesItselfAndSendsEverythingElseAway(t *testing.T
 		if got.Code != http.StatusServiceUnavailable || problem.Type != "urn:settled:problem:unavailable" || got.Header().Get("Retry-After") != "1" ||
 			got.Header().Get("Content-Type") != "application/problem+json" || got.Header().Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: %d %v %+v", path, got.Code, got.Header(), problem)
+		}
+	}
+}
+
+func TestAnAPIWithoutBooksLeavesItsAnswersToChannelsToTheirDoor(t *testing.T) {
+	t.Parallel()
+	handler := intake.NewAway("v1", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusTeapot)
+		_, _ = w.Write([]byte(r.PathValue("channel")))
+	}))
+	for call, want := range map[string]int{"POST /v1/notices/alipay": http.StatusTeapot, "GET /v1/notices/alipay": http.StatusServiceUnavailable,
+		"POST /v1/notices": http.StatusServiceUnavailable, "GET /v1/requests": http.StatusServiceUnavailable, "GET /docs": http.StatusOK} {
+		method, path, _ := strings.Cut(call, " ")
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, httptest.NewRequest(method, path, nil))
+		if answer.Code != want || want == http.StatusTeapot && (answer.Body.String() != "alipay" || answer.Header().Get("Cache-Control") != "no-store") {
+			t.Errorf("%s: %d %v %s, want %d", call, answer.Code, answer.Header(), answer.Body, want)
 		}
 	}
 }

@@ -42,8 +42,7 @@
 //
 // Every answer from 400 upward is a problem of RFC 9457 (application/problem+json), but for those to channels' notices, which have the
 // form that the channel reads, of /docs, which is plain text when the page cannot be made, and of what net/http refuses before any handler:
-// a malformed head (400), one that is too large (431), an unknown transfer coding (501) or version (505), in plain text. A process that has
-// not reached PostgreSQL since it started answers notices by a problem of 503 too: every channel takes its status or its body for a failure.
+// a malformed head (400), one that is too large (431), an unknown transfer coding (501) or version (505), in plain text.
 // After a 503, a 500, or no answer at all the producer sends the same request with the same key again, which is always safe.
 //
 // # Waiting for an outcome

@@ -8,16 +8,17 @@ import (
 	"github.com/settled-dev/settled/tasks"
 )
 
+const noticesPath = "/v1/notices/{channel}"
+
 // registerNotices mounts the door of the channels beside the operations: it needs the raw body, proves its callers by their signatures,
 // and answers as each channel wants.
 func (a *API) registerNotices(routes huma.API) {
 	if a.config.Notices == nil {
 		return
 	}
-	const path = "/v1/notices/{channel}"
-	a.mux.Handle("POST "+path, a.config.Notices)
+	a.mux.Handle("POST "+noticesPath, a.config.Notices)
 	routes.OpenAPI().AddOperation(&huma.Operation{
-		OperationID: "take-notice", Method: http.MethodPost, Path: path, Tags: []string{"channels"}, Security: needsNoKey(),
+		OperationID: "take-notice", Method: http.MethodPost, Path: noticesPath, Tags: []string{"channels"}, Security: needsNoKey(),
 		Summary:     "Take a payment channel's notice",
 		Description: "The channel signs it, sends it in its own format, and is answered in that. Its notify URL is this path.",
 		Parameters: []*huma.Param{{Name: "channel", In: "path", Required: true,

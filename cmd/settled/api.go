@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/settled-dev/settled/intake"
@@ -82,7 +83,13 @@ func (c *apiCommand) Run(ctx context.Context, p *Program) error {
 		p.LimitMemory(apiMemoryBytes)
 	}
 	to := connection{databaseFlags: c.databaseFlags, redisFlags: c.redisFlags}
-	listen := func(h *host) error { return h.listenAPI(ctx, c.Listen) }
+	listen := func(h *host) error {
+		ports, err := h.ports(c.Channels)
+		if err != nil {
+			return err
+		}
+		return h.listenAPI(ctx, c.Listen, notice.NewAway(ports, h.clock))
+	}
 	return p.serve(ctx, "api", to, c.processFlags, func(h *host) error { return h.startAPI(ctx, c.apiFlags) }, listen)
 }
 
@@ -108,7 +115,7 @@ func (h *host) startAPI(ctx context.Context, flags apiFlags) error {
 	api := intake.NewAPI(intake.Config{Client: client, Reader: ledger.NewReader(h.pool), Recharges: orders, Notices: notices, Access: guard,
 		Webhooks:   &webhook.Registry{Pool: h.pool, Guard: webhook.Guard{AllowPrivate: flags.WebhooksAllowPrivate}},
 		Registerer: h.registry, Logger: h.logger, Clock: h.clock, HeadroomBytes: intake.Headroom, Version: version()})
-	if err := h.listenAPI(ctx, flags.Listen); err != nil {
+	if err := h.listenAPI(ctx, flags.Listen, nil); err != nil {
 		return err
 	}
 	h.add("api's long calls", func(ctx context.Context) error {
@@ -121,8 +128,8 @@ func (h *host) startAPI(ctx context.Context, flags apiFlags) error {
 }
 
 // listenAPI opens the API's address and serves there that the books are away, until startAPI; unless it is open. What is to call the
-// API may have to know its address first.
-func (h *host) listenAPI(ctx context.Context, address string) error {
+// API may have to know its address first. notices are as for intake.NewAway.
+func (h *host) listenAPI(ctx context.Context, address string, notices http.Handler) error {
 	if h.apiEntrance != nil {
 		return nil
 	}
@@ -132,7 +139,7 @@ func (h *host) listenAPI(ctx context.Context, address string) error {
 	}
 	h.onClose(func() { _ = listener.Close() }) // serving has closed it, unless it never began
 	h.apiAddress = "http://" + listener.Addr().String()
-	h.apiEntrance = newEntrance(intake.NewAway(version()))
+	h.apiEntrance = newEntrance(intake.NewAway(version(), notices))
 	h.add("api", func(ctx context.Context) error {
 		return serveHTTP(ctx, listener, h.apiEntrance, h.logger, intake.BusiestPaths()...)
 	})

@@ -39,7 +39,7 @@ func startDemoChannels(ctx context.Context, p *Program, config demo.Config, fail
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := h.listenAPI(ctx, "127.0.0.1:0"); err != nil {
+	if err := h.listenAPI(ctx, "127.0.0.1:0", nil); err != nil {
 		return nil, nil, err
 	}
 	if _, err := h.startSimulator(ctx, "127.0.0.1:0", "", simulate.Config{Dir: dir.Path, NotifyURL: h.apiAddress + noticesPath, Kinds: dialects.All(),

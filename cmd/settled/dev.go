@@ -145,7 +145,7 @@ func (c *devCommand) runSystem(ctx context.Context, p *Program, stack *devstack.
 	channels := dir.Path
 	return p.serve(ctx, "dev", to, flags, func(h *host) error {
 		for _, start := range []func() error{
-			func() error { return h.listenAPI(ctx, c.Listen) },
+			func() error { return h.listenAPI(ctx, c.Listen, nil) },
 			func() error { return c.startChannels(ctx, h, channels) },
 			func() error {
 				return h.startAPI(ctx, apiFlags{Channels: channels, Rate: access.RateDefault, Burst: access.BurstDefault, WebhooksAllowPrivate: true})

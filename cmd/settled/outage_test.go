@@ -2,16 +2,21 @@ package main
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/settled-dev/settled/channel/simulate"
+	"github.com/settled-dev/settled/channel/simulate/dialects"
 	"github.com/settled-dev/settled/intake/access/accesstest"
+	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/internal/devstack"
 	"github.com/settled-dev/settled/internal/devstack/redistest"
 	"github.com/settled-dev/settled/internal/postgres/pgtest"
 	"github.com/settled-dev/settled/ledger/ledgertest"
+	"github.com/settled-dev/settled/tasks"
 )
 
 var listenLine = regexp.MustCompile(`msg="(api|telemetry) listens" address=(\S+)`)
@@ -69,7 +74,8 @@ func TestProcessesThatStartBeforePostgreSQLServeOnceItIsThere(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	c := call{env: map[string]string{"DATABASE_URL": server.URL, "REDIS_URL": redistest.New(t).URL, "SETTLED_METRICS_LISTEN": "127.0.0.1:0"}}
+	c := call{env: map[string]string{"DATABASE_URL": server.URL, "REDIS_URL": redistest.New(t).URL, "SETTLED_METRICS_LISTEN": "127.0.0.1:0",
+		"SETTLED_CHANNELS": wechatSettings(t)}}
 	c.run(t, "migrate").expect(t, exitOK)
 	key := strings.TrimSpace(c.run(t, "key", "create", "--producer", "shop", "--scope", "rewards:write,read").stdout)
 	if err := server.Kill(); err != nil {
@@ -91,19 +97,15 @@ func TestProcessesThatStartBeforePostgreSQLServeOnceItIsThere(t *testing.T) {
 			t.Errorf("health without PostgreSQL: %d %s", status, body)
 		}
 	}
-	ask := func(path, body string) *http.Response {
-		response, err := accesstest.Client(key).Post(addresses[api]["api"]+path, "application/json", strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = response.Body.Close()
-		return response
-	}
+	ask := func(path, body string) (*http.Response, string) { return posted(t, key, addresses[api]["api"]+path, body) }
 	const reward = `{"reward_id":"w1","user_id":"u1","campaign_id":"c1","amount":"1.00","occurred_at":"2026-03-02T12:00:00+08:00"}`
-	for _, path := range []string{"/v1/requests/reward:grant", "/v1/notices/wechat", "/v1/requests"} {
-		if got := ask(path, reward); got.StatusCode != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" {
+	for _, path := range []string{"/v1/requests/reward:grant", "/v1/requests"} {
+		if got, _ := ask(path, reward); got.StatusCode != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" {
 			t.Errorf("%s without PostgreSQL: %s %v", path, got.Status, got.Header)
 		}
+	}
+	if got, text := ask("/v1/notices/wechat", "{}"); got.StatusCode != http.StatusServiceUnavailable || !strings.HasPrefix(text, `{"code":"FAIL"`) {
+		t.Errorf("a notice without PostgreSQL: %s %s", got.Status, text)
 	}
 	if err := server.Restart(t.Context(), true); err != nil {
 		t.Fatal(err)
@@ -115,11 +117,47 @@ func TestProcessesThatStartBeforePostgreSQLServeOnceItIsThere(t *testing.T) {
 			return status == http.StatusOK
 		})
 	}
-	if got := ask("/v1/requests/reward:grant", reward); got.StatusCode != http.StatusAccepted {
+	if got, _ := ask("/v1/requests/reward:grant", reward); got.StatusCode != http.StatusAccepted {
 		t.Errorf("with PostgreSQL: %s", got.Status)
 	}
 	until(t, "w1 is applied", c.applied(t, "reward:grant", "w1"))
 	c.run(t, "audit").expect(t, exitOK)
+}
+
+// posted posts JSON with an API key, and returns the answer and its text.
+func posted(t *testing.T, key, url, body string) (*http.Response, string) {
+	t.Helper()
+	response, err := accesstest.Client(key).Post(url, "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(text)
+}
+
+// wechatSettings is a directory with the settings of WeChat Pay.
+func wechatSettings(t *testing.T) string {
+	t.Helper()
+	for _, kind := range dialects.All() {
+		if kind.Source != tasks.SourceWeChat {
+			continue
+		}
+		dialect, err := kind.New(clock.System)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		if err := simulate.WriteSettings(dir, dialect, "http://127.0.0.1:1"); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	t.Fatal("WeChat Pay is not simulated")
+	return ""
 }
 
 // What waits for PostgreSQL ends when it is told to, and a PostgreSQL that answers and cannot serve is no reason to wait.

@@ -99,6 +99,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	reply := port.Reply(problem, now)
 	h.metrics.taken(source, became)
 	h.metrics.took(source, now.Sub(begun))
+	write(w, reply)
+}
+
+// write answers as the channel wants it.
+func write(w http.ResponseWriter, reply channel.Reply) {
 	if reply.ContentType != "" {
 		w.Header().Set("Content-Type", reply.ContentType)
 	}
