@@ -15,6 +15,9 @@ const (
 	Lease    = lease
 	PauseMin = pauseMin
 	PauseMax = pauseMax
+	CountMax = countMax
+
+	ClaimSQL, BacklogSQL = claimSQL, backlogSQL
 )
 
 // Page asks one channel about a page of what is due.

@@ -32,6 +32,8 @@ const (
 	pollEvery = 10 * time.Second
 	// countEvery is how often what waits is counted.
 	countEvery = time.Minute
+	// countMax is how many are counted for each channel: above it nobody asks how many there are.
+	countMax = 10_000
 	// pauseMin and pauseMax bound the pause of an order about which the channel did not answer.
 	pauseMin = time.Minute
 	pauseMax = time.Hour

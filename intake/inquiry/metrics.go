@@ -38,7 +38,8 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		inquiries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "settled_intake_inquiries_total",
 			Help: "Recharge orders that channels were asked about, by channel and what it came to."}, []string{"channel", "result"}),
 		waiting: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "settled_intake_waiting_inquiries",
-			Help: "Recharge orders that a channel is to be asked about, now or later, unless their payment becomes known."}, []string{"channel"}),
+			Help: "Recharge orders that a channel is to be asked about, now or later, unless their payment becomes known; 10000 are " +
+				"that many or more."}, []string{"channel"}),
 		overdue: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "settled_intake_oldest_inquiry_overdue_seconds",
 			Help: "How long the recharge order has been due that a channel should have answered about first; 0 when none is due."},
 			[]string{"channel"}),
