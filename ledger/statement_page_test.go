@@ -31,21 +31,15 @@ func wholeStatement(t *testing.T, b *ledgertest.Books, query ledger.StatementQue
 	}
 }
 
-func TestPagesOfAStatementAddUpToTheStatement(t *testing.T) {
+func TestStatementBetweenTwoTimesHasWhatWasPostedThen(t *testing.T) {
 	t.Parallel()
 	b := ledgertest.Open(t)
 	ledgertest.Applied(t, b.Do(t, ledgertest.Enrolment("e1", "ada", "5.00"))...)
 	randomHistory(t, b, []string{"ada", "ben"}, 20)
 	for _, user := range []string{"ada", "ben"} {
-		want, err := b.Reader.Statement(t.Context(), user, ledger.FirstPage, 1000)
-		if err != nil || len(want) < 20 {
-			t.Fatalf("%d entries, %v", len(want), err)
-		}
-		for _, limit := range []int{1, 2, 7, 1000} {
-			got := wholeStatement(t, b, ledger.StatementQuery{UserID: user, Limit: limit})
-			if diff := cmp.Diff(want, got, sameAmounts); diff != "" {
-				t.Fatalf("statement of %s in pages of %d (-whole +pages):\n%s", user, limit, diff)
-			}
+		want := wholeStatement(t, b, ledger.StatementQuery{UserID: user, Limit: 1000})
+		if len(want) < 20 {
+			t.Fatalf("%d entries", len(want))
 		}
 		from, to := want[len(want)*3/4].PostedAt, want[len(want)/4].PostedAt
 		within := slices.DeleteFunc(slices.Clone(want), func(e ledger.Entry) bool { return e.PostedAt.Before(from) || !e.PostedAt.Before(to) })

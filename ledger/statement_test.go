@@ -116,21 +116,8 @@ func expectStatement(t *testing.T, b *ledgertest.Books, user string, lines []lin
 	slices.Reverse(want) // newest first: of a transfer between two accounts of the user the credit, which follows the debit
 	for _, limit := range []int{1, 2, 7, 1000} {
 		var got []shown
-		for before := ledger.FirstPage; ; {
-			page, err := b.Reader.Statement(t.Context(), user, before, limit)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(page) == 0 {
-				break
-			}
-			if len(page) > limit+1 {
-				t.Errorf("a page of %d has %d lines", limit, len(page))
-			}
-			for _, e := range page {
-				got = append(got, shown{e.Seq, e.PostedAt, e.Account, e.Amount, e.Balance})
-			}
-			before = page[len(page)-1].Seq
+		for _, e := range wholeStatement(t, b, ledger.StatementQuery{UserID: user, Limit: limit}) {
+			got = append(got, shown{e.Seq, e.PostedAt, e.Account, e.Amount, e.Balance})
 		}
 		if diff := cmp.Diff(want, got, sameAmounts); diff != "" {
 			t.Fatalf("statement of %s in pages of %d (-recount +statement):\n%s", user, limit, diff)
@@ -190,16 +177,13 @@ func TestUserIsNotTakenForAnotherWhoseNameBeginsAlike(t *testing.T) {
 		if err != nil || len(balances) != 2 || balances[0].Account != ledger.UserCash(user) || balances[1].Account != ledger.UserReward(user) {
 			t.Errorf("balances of %s are %+v, %v", user, balances, err)
 		}
-		entries, err := b.Reader.Statement(t.Context(), user, ledger.FirstPage, 10)
-		if err != nil || len(entries) != 2 || entries[0].Key != "w"+user || entries[1].Other != ledger.ChannelClearing(tasks.SourceWeChat) {
-			t.Errorf("statement of %s is %+v, %v", user, entries, err)
+		entries := wholeStatement(t, b, ledger.StatementQuery{UserID: user, Limit: 10})
+		if len(entries) != 2 || entries[0].Key != "w"+user || entries[1].Other != ledger.ChannelClearing(tasks.SourceWeChat) {
+			t.Errorf("statement of %s is %+v", user, entries)
 		}
 	}
 	if _, err := b.Reader.Balances(t.Context(), "nobody", time.Time{}); !errors.Is(err, ledger.ErrNotFound) {
 		t.Errorf("error is %v, want ErrNotFound", err)
-	}
-	if entries, err := b.Reader.Statement(t.Context(), "nobody", ledger.FirstPage, 10); err != nil || len(entries) != 0 {
-		t.Errorf("statement of nobody is %+v, %v", entries, err)
 	}
 }
 

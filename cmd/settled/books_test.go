@@ -155,12 +155,18 @@ func TestStatementListsTheNewestFirstAndPages(t *testing.T) {
 	}
 	var page statement
 	parse(t, c.run(t, "statement", "u1", "--limit", "2", "--json"), &page)
-	if len(page.Entries) != 2 || page.NextBefore != page.Entries[1].Seq || page.Entries[0].Key != "r1" {
+	if len(page.Entries) != 2 || page.Next == "" || page.Entries[0].Key != "r1" {
 		t.Errorf("first page %+v", page)
 	}
-	c.run(t, "statement", "u1", "--limit", "2").expect(t, exitOK, "more: --before 2")
-	c.run(t, "statement", "u1", "--before", "2").expect(t, exitOK, "recharge:confirm rc1")
-	c.run(t, "statement", "u1", "--before", "1").expect(t, exitOK)
+	c.run(t, "statement", "u1", "--limit", "2").expect(t, exitOK, "more: --after "+page.Next)
+	var last statement
+	parse(t, c.run(t, "statement", "u1", "--after", page.Next, "--json"), &last)
+	if len(last.Entries) != 1 || last.Entries[0].Key != "rc1" || last.Next != "" {
+		t.Errorf("last page %+v", last)
+	}
+	for _, place := range []string{"2", "1.x", "1.2,"} {
+		c.run(t, "statement", "u1", "--after", place).expect(t, exitUsage, "is no place in a statement")
+	}
 	c.run(t, "statement", "nobody").expect(t, exitNo, "has no accounts")
 }
 
