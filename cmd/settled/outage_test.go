@@ -97,7 +97,9 @@ func TestProcessesThatStartBeforePostgreSQLServeOnceItIsThere(t *testing.T) {
 			t.Errorf("health without PostgreSQL: %d %s", status, body)
 		}
 	}
-	ask := func(path, body string) (*http.Response, string) { return posted(t, key, addresses[api]["api"]+path, body) }
+	ask := func(path, body string) (*http.Response, string) {
+		return posted(t, key, addresses[api]["api"]+path, body)
+	}
 	const reward = `{"reward_id":"w1","user_id":"u1","campaign_id":"c1","amount":"1.00","occurred_at":"2026-03-02T12:00:00+08:00"}`
 	for _, path := range []string{"/v1/requests/reward:grant", "/v1/requests"} {
 		if got, _ := ask(path, reward); got.StatusCode != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" {
