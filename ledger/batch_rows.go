@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,9 +20,11 @@ INSERT INTO legs (book, order_id, leg, source, channel_txn_id, captured_fen, ref
 SELECT $1, unnest($2::text[]), unnest($3::smallint[]), unnest($4::text[]), nullif(unnest($5::text[]), ''), unnest($6::bigint[]),
        unnest($7::bigint[])`
 
-const insertLineSQL = `
+// insertLinesSQL takes each line's amounts by leg as the text of an array: lines of one batch have different numbers of legs.
+const insertLinesSQL = `
 INSERT INTO order_lines (book, order_id, line_id, position, kind, amount_fen, allocated_fen, refunded_fen)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
+SELECT $1, unnest($2::text[]), unnest($3::text[]), unnest($4::smallint[]), unnest($5::text[]), unnest($6::bigint[]),
+       unnest($7::text[])::bigint[], unnest($8::text[])::bigint[]`
 
 // updateLegsSQL stores what is refunded, if the legs are still as they were read; the CHECK on the table refuses more than was captured.
 const updateLegsSQL = `
@@ -38,15 +41,20 @@ WITH changed AS (
 )
 SELECT expect_rows('legs', (SELECT count(*) FROM changed), cardinality($2::text[]))`
 
-// updateLineSQL stores what is refunded of a line, if it is still as it was read.
-const updateLineSQL = `
+// updateLinesSQL stores what is refunded of lines, if they are still as they were read.
+const updateLinesSQL = `
 WITH changed AS (
-    UPDATE order_lines
-    SET refunded_fen = $4
-    WHERE book = $1 AND order_id = $2 AND line_id = $3 AND refunded_fen = $5
+    UPDATE order_lines l
+    SET refunded_fen = v.refunded_fen
+    FROM (
+        SELECT $1::smallint AS book, unnest($2::text[]) AS order_id, unnest($3::text[]) AS line_id,
+               unnest($4::text[])::bigint[] AS refunded_fen, unnest($5::text[])::bigint[] AS stored_fen
+        OFFSET 0
+    ) v
+    WHERE l.book = v.book AND l.order_id = v.order_id AND l.line_id = v.line_id AND l.refunded_fen = v.stored_fen
     RETURNING 1
 )
-SELECT expect_rows('lines', (SELECT count(*) FROM changed), 1)`
+SELECT expect_rows('lines', (SELECT count(*) FROM changed), cardinality($2::text[]))`
 
 const insertReceiptsSQL = `
 INSERT INTO channel_receipts (book, channel, channel_txn_id, request_id)
@@ -100,14 +108,37 @@ func queueOrderRows(queries *pgx.Batch, book int, batch []*decided, at time.Time
 		queries.Queue(insertOrdersSQL, book, at, orders, users, merchants, pguuid.Array(requests), captured)
 		queries.Queue(insertLegsSQL, book, legs.orders, legs.numbers, legs.sources, legs.txns, legs.captured, legs.refunded)
 	}
-	for o := range fresh {
-		for position, line := range o.Lines {
-			queries.Queue(insertLineSQL, book, o.ID, line.ID, position, string(line.Kind), line.Amount.Fen(), fens(line.Allocated),
-				fens(line.Refunded))
-		}
-	}
+	queueNewLines(queries, book, fresh)
 	queueRefundedLegs(queries, book, batch, fresh)
 	queueRefundedLines(queries, book, batch, fresh)
+}
+
+func queueNewLines(queries *pgx.Batch, book int, fresh map[*Order]bool) {
+	var orders, lines, kinds, allocated, refunded []string
+	var positions []int16
+	var amounts []int64
+	for o := range fresh {
+		for position, line := range o.Lines {
+			orders, lines, kinds = append(orders, o.ID), append(lines, line.ID), append(kinds, string(line.Kind))
+			positions, amounts = append(positions, int16(position)), append(amounts, line.Amount.Fen())
+			allocated, refunded = append(allocated, arrayText(fens(line.Allocated))), append(refunded, arrayText(fens(line.Refunded)))
+		}
+	}
+	if len(orders) > 0 {
+		queries.Queue(insertLinesSQL, book, orders, lines, positions, kinds, amounts, allocated, refunded)
+	}
+}
+
+// arrayText is the text of a bigint[].
+func arrayText(numbers []int64) string {
+	text := []byte{'{'}
+	for i, n := range numbers {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = strconv.AppendInt(text, n, 10)
+	}
+	return string(append(text, '}'))
 }
 
 type legColumns struct {
@@ -173,9 +204,15 @@ func queueRefundedLines(queries *pgx.Batch, book int, batch []*decided, fresh ma
 			}
 		}
 	}
-	for line, before := range lines {
-		queries.Queue(updateLineSQL, book, before.orderID, line.ID, fens(line.Refunded), before.refunded)
+	if len(lines) == 0 {
+		return
 	}
+	var orders, ids, refunded, stored []string
+	for line, before := range lines {
+		orders, ids = append(orders, before.orderID), append(ids, line.ID)
+		refunded, stored = append(refunded, arrayText(fens(line.Refunded))), append(stored, arrayText(before.refunded))
+	}
+	queries.Queue(updateLinesSQL, book, orders, ids, refunded, stored)
 }
 
 // applied is the decision of an applied request, and an empty one of every other.
