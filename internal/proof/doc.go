@@ -8,6 +8,7 @@
 //     cable_test.go is the wire that cuts, process_test.go the worker's process;
 //   - queue_test.go: one ring in two workers, a Redis that is wiped, a PostgreSQL that crashes under load;
 //   - lost_reply_test.go: the lines to Redis (lossy_redis_test.go) lose commands and replies, and Redis what it acknowledged;
+//   - rolling_test.go: the version before, built from the repository's history (older_test.go), and this one share one system;
 //   - statements_test.go: every SQL statement of the sources prepares against the migrated schema, as the service's role;
 //   - jd_export_test.go: a real user's month agrees with the totals in the file's own header.
 package proof

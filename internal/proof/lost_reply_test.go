@@ -71,7 +71,6 @@ func TestLostCommandsAndRepliesOfRedisLoseNothingAndDoubleNothing(t *testing.T) 
 			t.FailNow()
 		}
 	}
-	const requests = 5 // three, the order to the channel, and its answer
 	books, looks := ledgertest.OpenOn(t, s.db), 0
 	eventually(t, "everything is decided", func() bool {
 		if looks++; looks%100 == 1 { // the relay's pauses, half a minute and longer, are not what is tested
@@ -79,21 +78,12 @@ func TestLostCommandsAndRepliesOfRedisLoseNothingAndDoubleNothing(t *testing.T) 
 				t.Fatal(err)
 			}
 		}
-		return s.count(t, "SELECT count(*) FROM outcomes") >= waves*users*requests
+		return s.count(t, "SELECT count(*) FROM outcomes") >= waves*users*purchaseRequests
 	})
 	for _, line := range append(lines, producers) {
 		line.mend()
 	}
-	for user := range users {
-		s.expectBalance(t, ledger.UserReward(fmt.Sprint("u", user)), fmt.Sprintf("%d.00", waves))
-	}
-	s.expectBalance(t, ledger.MerchantPayable("m1"), fmt.Sprintf("%d.00", waves*users*6))
-	s.expectBalance(t, ledger.ChannelRefunding(tasks.SourceWeChat), "0.00")
-	s.expectBalance(t, ledger.ChannelClearing(tasks.SourceWeChat), fmt.Sprintf("-%d.00", waves*users*6))
-	s.expectCount(t, waves*users*requests, "SELECT count(*) FROM outcomes WHERE result = 'applied'")
-	s.expectCount(t, 0, "SELECT count(*) FROM pending")
-	s.expectCount(t, 0, "SELECT count(*) FROM strays")
-	s.expectCount(t, waves*users, "SELECT count(*) FROM requests WHERE kind = 'refund:send'")
+	s.expectPurchases(t, waves, users)
 	t.Logf("%d waves: %d rings of producers, %d of workers and %d other commands were lost or not answered, %d acknowledged rings forgotten", waves,
 		producers.rings.Load(), lines[0].rings.Load()+lines[1].rings.Load(), lines[0].tasks.Load()+lines[1].tasks.Load(), forgotten)
 }
@@ -114,4 +104,23 @@ func (l *lossyRedis) client(t *testing.T) *redis.Client {
 func purchase(id, user string) []tasks.Payload {
 	return []tasks.Payload{ledgertest.Refund("f"+id, "o"+id, user, "4.00"),
 		ledgertest.Payment("o"+id, user, ledgertest.Leg(tasks.SourceWeChat, "10.00")), ledgertest.Reward("w"+id, user, "1.00")}
+}
+
+// purchaseRequests are those three, the order to the channel, and its answer.
+const purchaseRequests = 5
+
+// expectPurchases fails the test unless each user's purchases are booked, once.
+func (s *stack) expectPurchases(t *testing.T, each, users int) {
+	t.Helper()
+	n := each * users
+	for user := range users {
+		s.expectBalance(t, ledger.UserReward(fmt.Sprint("u", user)), fmt.Sprintf("%d.00", each))
+	}
+	s.expectBalance(t, ledger.MerchantPayable("m1"), fmt.Sprintf("%d.00", n*6))
+	s.expectBalance(t, ledger.ChannelRefunding(tasks.SourceWeChat), "0.00")
+	s.expectBalance(t, ledger.ChannelClearing(tasks.SourceWeChat), fmt.Sprintf("-%d.00", n*6))
+	s.expectCount(t, n*purchaseRequests, "SELECT count(*) FROM outcomes WHERE result = 'applied'")
+	s.expectCount(t, n, "SELECT count(*) FROM requests WHERE kind = 'refund:send'")
+	s.expectCount(t, 0, "SELECT count(*) FROM pending")
+	s.expectCount(t, 0, "SELECT count(*) FROM strays")
 }

@@ -46,7 +46,7 @@ func settledPath(t *testing.T) string {
 	return program.path
 }
 
-// process is a worker in a process of its own.
+// process is a settled in a process of its own.
 type process struct {
 	cmd    *exec.Cmd
 	leash  *os.File
@@ -62,14 +62,23 @@ const leashScript = `{ read -r _ || kill -KILL $$; } <&3 >/dev/null 2>&1 & exec 
 // startProcess starts a worker that uses the stack's Redis and a database. It is killed when the test ends, if it still runs.
 func (s *stack) startProcess(t *testing.T, databaseURL string) *process {
 	t.Helper()
+	return s.startProgram(t, settledPath(t), databaseURL, workerArguments...)
+}
+
+// workerArguments are those of a small worker.
+var workerArguments = []string{"worker", "--channels", "simulated", "--metrics-listen", "off", "--servers", "critical=1;refunds=1;sweeps=1;low=1"}
+
+// startProgram starts a settled of some version that uses the stack's Redis and a database. It is killed when the test ends, if it still
+// runs.
+func (s *stack) startProgram(t *testing.T, path, databaseURL string, arguments ...string) *process {
+	t.Helper()
 	read, write, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer read.Close()
 	p := &process{leash: write, said: &lockedBuffer{}, exited: make(chan struct{})}
-	p.cmd = exec.Command("/bin/sh", "-c", leashScript, "leash", settledPath(t), "worker", "--channels", "simulated", "--metrics-listen", "off",
-		"--servers", "critical=1;refunds=1;sweeps=1;low=1")
+	p.cmd = exec.Command("/bin/sh", append([]string{"-c", leashScript, "leash", path}, arguments...)...)
 	p.cmd.Env = append(os.Environ(), "DATABASE_URL="+databaseURL, "REDIS_URL="+s.server.URL)
 	p.cmd.ExtraFiles, p.cmd.Stdout, p.cmd.Stderr = []*os.File{read}, p.said, p.said
 	if err := p.cmd.Start(); err != nil {
@@ -85,7 +94,7 @@ func (s *stack) startProcess(t *testing.T, databaseURL string) *process {
 		p.kill()
 		<-p.exited
 		if t.Failed() {
-			t.Logf("worker %d said:\n%s", p.cmd.Process.Pid, p.said)
+			t.Logf("%s %s, process %d, said:\n%s", path, arguments[0], p.cmd.Process.Pid, p.said)
 		}
 	})
 	return p
@@ -97,15 +106,15 @@ func (p *process) kill() {
 	<-p.exited
 }
 
-// stop lets the worker finish, and fails the test unless it ends well.
+// stop lets the process finish, and fails the test unless it ends well.
 func (p *process) stop(t *testing.T) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Error(err)
 	}
-	waitFor(t, p.exited, "the worker to stop")
+	waitFor(t, p.exited, "the process to stop")
 	if p.err != nil {
-		t.Errorf("the worker ended with %v", p.err)
+		t.Errorf("the process ended with %v", p.err)
 	}
 }
 
