@@ -2,6 +2,7 @@ package proof_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,11 +21,20 @@ var older struct {
 	err           error
 }
 
-// olderPath builds the version before from this repository's own history. A copy without that history skips the test.
+// olderPath builds the version before from this repository's own history. A copy without that history skips the test. The program is kept
+// among the user's caches: it never changes, and costs half a minute of processor time.
 func olderPath(t *testing.T) string {
 	t.Helper()
-	settledPath(t) // makes the directory
-	older.once.Do(buildOlder)
+	older.once.Do(func() {
+		caches, err := os.UserCacheDir()
+		if err != nil {
+			caches = os.TempDir()
+		}
+		older.path = filepath.Join(caches, "settled-proof", olderCommit)
+		if _, err := os.Stat(older.path); err != nil {
+			older.missing, older.err = buildOlder(older.path)
+		}
+	})
 	switch {
 	case older.missing != "":
 		t.Skipf("the version before cannot be built here: %s", older.missing)
@@ -34,42 +44,38 @@ func olderPath(t *testing.T) string {
 	return older.path
 }
 
-func buildOlder() {
-	sources := filepath.Join(program.dir, "older")
-	if older.err = os.Mkdir(sources, 0o700); older.err != nil {
-		return
-	}
+// buildOlder puts the program at a path, all at once: another test run may do the same. missing says what is not here.
+func buildOlder(path string) (missing string, err error) {
 	git, err := exec.LookPath("git")
 	if err != nil {
-		older.missing = "git is not installed"
-		return
+		return "git is not installed", nil
 	}
-	if exec.Command(git, "-C", filepath.Join("..", ".."), "cat-file", "-e", olderCommit+"^{commit}").Run() != nil {
-		older.missing = "this copy has not the commit " + olderCommit + " (shallow, or exported)"
-		return
+	root := filepath.Join("..", "..")
+	if exec.Command(git, "-C", root, "cat-file", "-e", olderCommit+"^{commit}").Run() != nil {
+		return "this copy has not the commit " + olderCommit + ": it is shallow, or exported", nil
 	}
-	archive, err := exec.Command(git, "-C", filepath.Join("..", ".."), "archive", olderCommit).Output()
-	if older.err = err; err != nil {
-		return
+	archive, err := exec.Command(git, "-C", root, "archive", olderCommit).Output()
+	if err != nil {
+		return "", fmt.Errorf("export the commit: %w", err)
 	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return "", err
+	}
+	sources, err := os.MkdirTemp(filepath.Dir(path), "sources-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(sources)
 	unpack := exec.Command("tar", "-x", "-C", sources)
 	unpack.Stdin = bytes.NewReader(archive)
-	if older.err = unpack.Run(); older.err != nil {
-		return
+	if err := unpack.Run(); err != nil {
+		return "", fmt.Errorf("unpack the commit: %w", err)
 	}
-	older.path = filepath.Join(program.dir, "settled-older")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", older.path, "./cmd/settled")
+	built := filepath.Join(sources, "settled-older")
+	build := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", built, "./cmd/settled")
 	build.Dir = sources
 	if said, err := build.CombinedOutput(); err != nil {
-		older.err = &buildError{err, string(said)}
+		return "", fmt.Errorf("%w\n%s", err, said)
 	}
+	return "", os.Rename(built, path)
 }
-
-// buildError is a build that failed, with what it said.
-type buildError struct {
-	err  error
-	said string
-}
-
-// Error implements error.
-func (e *buildError) Error() string { return e.err.Error() + "\n" + e.said }
