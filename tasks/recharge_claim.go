@@ -12,7 +12,7 @@ const claimRechargesSQL = `
 INSERT INTO recharge_ids (recharge_id, ordered)
 SELECT id, false
 FROM (SELECT DISTINCT unnest($1::text[]) AS id ORDER BY 1) asked
-ON CONFLICT DO NOTHING`
+ON CONFLICT ON CONSTRAINT recharge_is_confirmed_by_its_channel_or_by_a_producer DO NOTHING`
 
 // orderedRechargesSQL also looks at the orders: an API of the version before opens them without taking their ids.
 const orderedRechargesSQL = `

@@ -64,16 +64,17 @@ const orderIDSQL = `
 INSERT INTO recharge_ids (recharge_id, ordered)
 SELECT $1::text, true
 WHERE NOT EXISTS (SELECT FROM requests r WHERE r.kind = 'recharge:confirm' AND r.key = $1::text)
-ON CONFLICT DO NOTHING`
+ON CONFLICT ON CONSTRAINT recharge_is_confirmed_by_its_channel_or_by_a_producer DO NOTHING`
 
-// openOrderSQL leaves an order alone that exists, and opens none whose id orderIDSQL has not got. It names no constraint: of two that insert
-// one id at once, the second may meet either unique index of it first. With an order comes its inquiry, which the statement counts.
+// openOrderSQL leaves an order alone that exists, and opens none whose id orderIDSQL has not got. Of two that insert one id at once, the
+// second has waited there, and finds the first one's order. A number that is taken is an error. With an order comes its inquiry, which the
+// statement counts.
 const openOrderSQL = `
 WITH opened AS (
     INSERT INTO recharge_orders (book, recharge_id, user_id, channel, amount_fen, out_trade_no, producer, created_at, expires_at)
     SELECT $1::smallint, $2::text, $3, $4, $5::bigint, $6, $7, $8::timestamptz, $9::timestamptz
     WHERE EXISTS (SELECT FROM recharge_ids i WHERE i.recharge_id = $2::text AND i.ordered)
-    ON CONFLICT DO NOTHING
+    ON CONFLICT ON CONSTRAINT recharge_order_is_opened_once DO NOTHING
     RETURNING recharge_id, channel
 )
 INSERT INTO recharge_inquiries (recharge_id, channel, due_at, try_at)

@@ -79,6 +79,30 @@ func TestOrderIsOpenedWithANumberThatEveryChannelTakes(t *testing.T) {
 	}
 }
 
+// Of the duplicates that there may be, the order's own id alone means that somebody has opened it. Any other is an error, and leaves the id
+// free: the next try gets another number.
+func TestNumberThatIsTakenIsAnErrorAndTakesNoID(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	number := o.open(t, asked(nil)).OutTradeNo
+	if _, err := o.DB.Owner.Exec(t.Context(), `CREATE FUNCTION draw_the_same() RETURNS trigger LANGUAGE plpgsql AS
+		$$ BEGIN NEW.out_trade_no := '`+number+`'; RETURN NEW; END $$;
+		CREATE TRIGGER same_number BEFORE INSERT ON recharge_orders FOR EACH ROW EXECUTE FUNCTION draw_the_same()`); err != nil {
+		t.Fatal(err)
+	}
+	other := asked(func(a *tasks.RechargeOrder) { a.RechargeID = "rc2" })
+	_, _, err := o.Open(t.Context(), "shop", other)
+	if postgres.Constraint(err) != "recharge_order_has_a_number_of_its_own" {
+		t.Errorf("%v, want the constraint of numbers", err)
+	}
+	if _, err := o.DB.Owner.Exec(t.Context(), "DROP TRIGGER same_number ON recharge_orders"); err != nil {
+		t.Fatal(err)
+	}
+	if _, opened, err := o.Open(t.Context(), "shop", other); err != nil || !opened {
+		t.Errorf("afterwards the order is opened: %v, %v", opened, err)
+	}
+}
+
 func TestOrderThatIsOpenedAgainIsTheSame(t *testing.T) {
 	t.Parallel()
 	o := open(t)

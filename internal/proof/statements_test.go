@@ -232,6 +232,25 @@ func TestEveryStatementPreparesAgainstTheMigratedSchema(t *testing.T) {
 	}
 }
 
+var forgivesAny = regexp.MustCompile(`ON CONFLICT\s+(DO|\()`)
+
+// A statement that forgives a duplicate names the constraint: what breaks another one is an error, and not taken for done.
+func TestDuplicatesAreForgivenByTheNameOfTheirConstraint(t *testing.T) {
+	t.Parallel()
+	named := 0
+	for _, s := range statementsOfRepository(t) {
+		if strings.Contains(s.sql, "ON CONFLICT") {
+			named++
+		}
+		if forgivesAny.MatchString(s.sql) && !strings.HasPrefix(s.at, "internal/bench/") { // a typical wallet's statements are measured there
+			t.Errorf("%s forgives any duplicate:\n%s", s.at, s.sql)
+		}
+	}
+	if named < 6 {
+		t.Errorf("only %d statements forgive a duplicate: the search is broken", named)
+	}
+}
+
 func TestPlantedStatementsAreFoundAndRefused(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
