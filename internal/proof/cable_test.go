@@ -40,6 +40,8 @@ type cable struct {
 	listener         net.Listener
 	config           *pgx.ConnConfig
 
+	holds bool // it holds what passes for as long as the strike takes, instead of breaking
+
 	mu     sync.Mutex
 	armed  point // "" when the cable is not to break
 	strike func()
@@ -189,9 +191,11 @@ func (w *wire) breakAt(at point) bool {
 		return false
 	}
 	w.cable.strike()
-	_ = w.Close()
+	if !w.cable.holds {
+		_ = w.Close()
+	}
 	close(w.cable.struck)
-	return true
+	return !w.cable.holds
 }
 
 // up carries what the client says.

@@ -170,10 +170,7 @@ func TestWorkerThatIsKilledLosesNothingAndDoublesNothing(t *testing.T) {
 			ledgertest.Applied(t, b.Do(t, history()...)...)
 			c := newCable(t, s.db.URL)
 			first := s.startProcess(t, c.url())
-			eventually(t, "the worker serves", func() bool {
-				epoch := s.redis.Get(t.Context(), "settled:epoch").Val()
-				return epoch != "" && epoch != "starting"
-			})
+			s.serves(t)
 			struck := c.arm(at, first.kill)
 			s.accept(t, batchOfAllKinds()...)
 			waitFor(t, struck, "the worker to be killed")

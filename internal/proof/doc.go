@@ -6,6 +6,8 @@
 //   - sequence_test.go: random sequences of all kinds have the outcomes and the balances of a simple model (model_test.go);
 //   - crash_test.go: a worker is cut from PostgreSQL, or killed, at every point of a batch; the effects are there exactly once.
 //     cable_test.go is the wire that cuts, process_test.go the worker's process;
+//   - lease_test.go: a worker is frozen past its lease and its locks, or killed at a task's last attempt;
+//   - order_test.go: first postings of new accounts in parallel, and deliveries that are shuffled and repeated;
 //   - queue_test.go: one ring in two workers, a Redis that is wiped, a PostgreSQL that crashes under load;
 //   - lost_reply_test.go: the lines to Redis (lossy_redis_test.go) lose commands and replies, and Redis what it acknowledged;
 //   - rolling_test.go: the version before, built from the repository's history (older_test.go), and this one share one system;

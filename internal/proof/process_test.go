@@ -106,6 +106,13 @@ func (p *process) kill() {
 	<-p.exited
 }
 
+func (p *process) signal(t *testing.T, signal syscall.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(signal); err != nil {
+		t.Error(err)
+	}
+}
+
 // stop lets the process finish, and fails the test unless it ends well.
 func (p *process) stop(t *testing.T) {
 	t.Helper()
