@@ -410,3 +410,52 @@ func TestWhatASlowChannelHasEndedIsAppliedWithinTheDelivery(t *testing.T) {
 		t.Errorf("the channel is left alone for %s after calls that were cut short", left)
 	}
 }
+
+// Ten minutes during which the channel's tasks come every few seconds: what is called stays within what its rests let through, and when it
+// answers again each refund is asked about once, few at a time.
+func TestChannelThatIsDownForLongIsCalledLittleAndIsSparedWhenItIsBack(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withRings(500))
+	const refunds, atOnce, outage, every = 50, 4, 10 * time.Minute, 5 * time.Second
+	var down atomic.Bool
+	var running, most atomic.Int64
+	answer := func() (channel.RefundAnswer, error) {
+		defer running.Add(-1)
+		if now := running.Add(1); now > most.Load() {
+			most.Store(now)
+		}
+		if down.Load() {
+			return channel.RefundAnswer{}, errors.New("bad gateway")
+		}
+		return channel.RefundAnswer{State: channel.RefundSucceeded}, nil
+	}
+	scripted := &scriptedChannel{refund: func(context.Context, string) (channel.RefundAnswer, error) { return answer() },
+		query: func(string) (channel.RefundAnswer, error) { return answer() }}
+	now := clock.NewManual(noon)
+	w := s.newWorker(t, func(c *Config) {
+		withChannel(scripted)(c)
+		c.Clock, c.ChannelCallsMax = now, atOnce
+	})
+	ring := ringOf(s.accept(t, refundOrders(refunds)...))
+	down.Store(true)
+	for range outage / every {
+		if got := deliver(t, w, ring); got != classUnanswered {
+			t.Fatalf("a ring of a channel that is down is %s", got)
+		}
+		now.Advance(every)
+	}
+	// The first failures, six rests that grow to the longest, and then rests of half the longest at least; after each, what is let in at once.
+	budget := channelFailuresMax + atOnce*(1+6+int(outage/(channelRestMax/2)))
+	if calls := len(scripted.calls); calls > budget || calls < 2*channelFailuresMax {
+		t.Errorf("a channel that is down for %s was called %d times, want at most %d", outage, calls, budget)
+	}
+	down.Store(false)
+	now.Advance(channelRestMax)
+	before := len(scripted.calls)
+	if got := deliver(t, w, ring); got != classDone {
+		t.Errorf("when it is back the ring is %s", got)
+	}
+	if calls := len(scripted.calls) - before; calls > 2*refunds || most.Load() > atOnce || s.outcomesOf(t, tasks.RefundSend) != refunds {
+		t.Errorf("%d calls, %d at once, for %d refunds of which %d are sent", calls, most.Load(), refunds, s.outcomesOf(t, tasks.RefundSend))
+	}
+}

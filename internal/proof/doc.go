@@ -8,6 +8,7 @@
 //     cable_test.go is the wire that cuts, process_test.go the worker's process;
 //   - lease_test.go: a worker is frozen past its lease and its locks, or killed at a task's last attempt;
 //   - order_test.go: first postings of new accounts in parallel, and deliveries that are shuffled and repeated;
+//   - ledgers_test.go: two ledgers on one PostgreSQL and one Redis give the same keys two results;
 //   - queue_test.go: one ring in two workers, a Redis that is wiped, a PostgreSQL that crashes under load;
 //   - lost_reply_test.go: the lines to Redis (lossy_redis_test.go) lose commands and replies, and Redis what it acknowledged;
 //   - rolling_test.go: the version before, built from the repository's history (older_test.go), and this one share one system;
