@@ -36,7 +36,7 @@
 // A6 is "succeeded with defects": money has moved, and a system on the way did not confirm. It is taken for paid, because the payer has
 // paid: to drop it would lose the money. UnionPay advises to query a payment before it is believed, after 00 as after A6. This package
 // does not: a signed notice of success has no other outcome, and a payment that a later bill does not show is a matter of reconciliation. The
-// answer would be signed by the same key: docs/adr/0026 weighs it.
+// answer would be signed by the same key: docs/adr/0030 weighs it.
 //
 // A void undoes a payment of the same day as a whole; we never ask for one. It is told as a refund because it is one: under a number that
 // is not ours, so that a person will look, and never as something that concerns no money.
