@@ -21,7 +21,8 @@ import (
 
 // attacks break one constraint each, by the constraint's name, on books with history. They are made as the owner of the tables: what
 // the code decides before is not asked. Each migration's are in a file of their own.
-var attacks = joined(attacksOnBooks, attacksOnSlots, attacksOnAPIKeys, attacksOnRechargeOrders, attacksOnWebhooks, attacksOnCaseClosings)
+var attacks = joined(attacksOnBooks, attacksOnSlots, attacksOnAPIKeys, attacksOnRechargeOrders, attacksOnWebhooks, attacksOnCaseClosings,
+	attacksOnSentDays)
 
 // joined holds every entry of the parts. It panics on a name that two of them have.
 func joined(parts ...map[string]string) map[string]string {
@@ -53,7 +54,7 @@ func openWithHistory(t *testing.T) *ledgertest.Books {
 	payment := ledgertest.Payment("o1", "u1", ledgertest.Leg(tasks.SourceCash, "80.00"), ledgertest.Leg(tasks.SourceWeChat, "20.00"))
 	payment.Lines = []tasks.Line{{LineID: "l1", Kind: tasks.Goods, Amount: ledgertest.Yuan("100.00")}}
 	ledgertest.Applied(t, b.Do(t, ledgertest.Recharge("r1", "u1", "100.00"), payment, ledgertest.Refund("rf1", "o1", "u1", "30.00"),
-		ledgertest.Enrolment("e1", "u1", "5.00"), &tasks.Sweep{ProductID: "xiaojinku", BusinessDate: "2026-03-02"})...)
+		ledgertest.Transfer("t1", "u1", "u2", "1.00"), ledgertest.Enrolment("e1", "u1", "5.00"), &tasks.Sweep{ProductID: "xiaojinku", BusinessDate: "2026-03-02"})...)
 	b.Settle(t)
 	ledgertest.Applied(t, b.Do(t, credit(suspended(t, b, "s1", "u1", "10.00"), "u1"))...)
 	b.Do(t, ledgertest.Refund("early", "o2", "u1", "1.00"))
@@ -214,7 +215,7 @@ func TestServiceRoleMayOnlyDoWhatTheLedgerDoes(t *testing.T) {
 	t.Parallel()
 	b := openWithHistory(t)
 	var forbidden []string
-	for _, table := range append(slices.Clone(appendOnly), "api_keys", "recharge_orders", "webhook_endpoints", "webhook_cursors", "webhook_messages", "legs", "order_lines", "subscriptions", "accounts", "books", "enrolments") {
+	for _, table := range append(slices.Clone(appendOnly), "api_keys", "recharge_orders", "webhook_endpoints", "webhook_cursors", "webhook_messages", "legs", "order_lines", "subscriptions", "accounts", "books", "enrolments", "sent_days") {
 		forbidden = append(forbidden, "DELETE FROM "+table, "TRUNCATE "+table, "DROP TABLE "+table, "ALTER TABLE "+table+" DISABLE TRIGGER ALL")
 	}
 	for _, table := range appendOnly {
@@ -227,6 +228,7 @@ func TestServiceRoleMayOnlyDoWhatTheLedgerDoes(t *testing.T) {
 		"UPDATE webhook_endpoints SET producer = 'mine'", "UPDATE webhook_endpoints SET events = '{}'",
 		"UPDATE webhook_messages SET request_id = gen_random_uuid()",
 		newAPIKey("label", "'mine'"), "UPDATE api_keys SET revoked_at = NULL", "UPDATE recharge_orders SET amount_fen = 1",
+		"UPDATE sent_days SET user_id = 'x'", "UPDATE sent_days SET business_date = '2026-03-03'",
 		"TRUNCATE open_cases", "UPDATE open_cases SET opened_at = now()",
 		"TRUNCATE recharge_inquiries", "UPDATE recharge_inquiries SET recharge_id = 'mine'", "UPDATE recharge_inquiries SET channel = 'ecny'",
 		"CREATE ROLE friend", "COPY requests TO PROGRAM 'true'")

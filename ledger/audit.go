@@ -10,7 +10,7 @@ import (
 
 // Check is one invariant as the audit found it.
 type Check struct {
-	Invariant string `json:"invariant"` // I1 to I11
+	Invariant string `json:"invariant"` // I1 to I12
 	Statement string `json:"statement"`
 	Rows      int64  `json:"rows"`             // how many rows were looked at
 	Broken    string `json:"broken,omitempty"` // the first bad row; empty when the invariant holds

@@ -215,4 +215,32 @@ SELECT (SELECT count(*) FROM cases),
             FROM (cases c LEFT JOIN case_closings x ON x.book = c.book AND x.request_id = c.request_id AND x.ordinal = c.ordinal)
             FULL JOIN open_cases s ON s.book = c.book AND s.request_id = c.request_id AND s.ordinal = c.ordinal
             WHERE (c.book IS NOT NULL AND x.book IS NULL) IS DISTINCT FROM (s.book IS NOT NULL) LIMIT 1))`},
+
+	// Transfers that a worker of a version before sent days has applied, then or beside newer ones, may be counted or not; a book knows which.
+	{"I12", "what is counted of a user's date is what the applied transfers of that date say", `
+WITH sums AS ( -- apart by counted, so that each payload is read once
+    SELECT r.book, r.business_date, r.payload ->> 'from_user_id' AS user_id,
+           o.first_transfer >= b.counted_from AND o.first_transfer < b.counted_to AS counted, count(*) AS transfers,
+           sum((r.payload ->> 'amount')::numeric * 100)::bigint AS fen
+    FROM requests r
+    JOIN outcomes o ON o.book = r.book AND o.request_id = r.id
+    JOIN books b ON b.book = r.book
+    WHERE r.kind = 'transfer:send' AND o.result = 'applied'
+    GROUP BY 1, 2, 3, 4
+), days AS (
+    SELECT book, business_date, user_id, sum(transfers) AS most, sum(fen) AS most_fen,
+           coalesce(sum(transfers) FILTER (WHERE counted), 0) AS least, coalesce(sum(fen) FILTER (WHERE counted), 0) AS least_fen
+    FROM sums
+    GROUP BY book, business_date, user_id
+)
+SELECT (SELECT count(*) FROM sent_days),
+       (SELECT format('user %s of book %s sent %s fen in %s transfers on %s, of which %s in %s had to be counted; counted are %s in %s',
+                      coalesce(s.user_id, d.user_id), coalesce(s.book, d.book), coalesce(d.most_fen, 0), coalesce(d.most, 0),
+                      coalesce(s.business_date, d.business_date), coalesce(d.least_fen, 0), coalesce(d.least, 0),
+                      coalesce(s.sent_fen, 0), coalesce(s.transfers, 0))
+        FROM sent_days s
+        FULL JOIN days d ON d.book = s.book AND d.business_date = s.business_date AND d.user_id = s.user_id
+        WHERE coalesce(s.sent_fen, 0) NOT BETWEEN coalesce(d.least_fen, 0) AND coalesce(d.most_fen, 0)
+           OR coalesce(s.transfers, 0) NOT BETWEEN coalesce(d.least, 0) AND coalesce(d.most, 0)
+        LIMIT 1)`},
 }

@@ -96,6 +96,13 @@ var breaks = []struct {
 	{"a closed case that is listed as open", "I11", "is not open and among the open ones", `INSERT INTO open_cases
 		SELECT book, request_id, ordinal, now() FROM case_closings LIMIT 1`},
 	{"a way out that closed no case", "I11", "has closed no case", `UPDATE requests SET key = 'x' WHERE kind = 'case:return'`},
+	{"a transfer that is not counted", "I12", "user anna", "DELETE FROM sent_days"},
+	{"a day that counts too much", "I12", "user anna", "UPDATE sent_days SET sent_fen = sent_fen + 1"},
+	{"a day that counts too little", "I12", "user anna", "UPDATE sent_days SET sent_fen = sent_fen - 1"},
+	{"a day that counts a transfer too many", "I12", "in 1 had to be counted; counted are 1000 in 2", "UPDATE sent_days SET transfers = 2"},
+	{"a day of somebody who sent nothing", "I12", "user otto", `INSERT INTO sent_days (book, business_date, user_id, sent_fen, transfers)
+		VALUES (0, '2026-03-02', 'otto', 1, 1)`},
+	{"a transfer that is counted on another date", "I12", "2026-03-0", "UPDATE sent_days SET business_date = '2026-03-03'"},
 	{"an answer before its question", "I10", "has no order of that amount", "UPDATE requests SET accepted_at = now() + interval '1 day' WHERE kind = 'refund:send'"},
 }
 

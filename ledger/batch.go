@@ -237,6 +237,7 @@ func (b *batch) commit(ctx context.Context, conn *pgx.Conn, now standing) error 
 	queueReceiptRows(&queries, b.book, b.settled)
 	queueWealthRows(&queries, b.book, b.settled)
 	queueCases(&queries, b.book, b.settled, now.at)
+	queueSentDays(&queries, b.book, b.settled)
 	queueOutcomes(&queries, b.book, b.settled, now.at)
 	queueReturns(&queries, b.book, b.settled, now.at)
 	queueWakes(&queries, b.book, b.settled, b.ledger.config.RingAfter, &b.bells)

@@ -31,6 +31,8 @@
 //   - I10 Every number sent to a channel is a stored request's key, and belongs to one refund. Its answer is revised only if it failed.
 //   - I11 What stands in suspense is what open cases ask about. A case is closed by one applied request, which moved all that stood behind
 //     it; one that says a shortage is closed with nothing moved. open_cases lists those that are open, and no others.
+//   - I12 What is counted of a user's business date, the amount and the number of transfers to others, is what the applied transfer:send of
+//     that user and date say. It is read, decided by and changed under the book's lock, so each transfer of a date sees those before it.
 //
 // # Concurrency
 //

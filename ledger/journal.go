@@ -76,7 +76,13 @@ INSERT INTO outcomes (book, decided_at, request_id, result, reason, detail, firs
 SELECT $1, $2, unnest($3::uuid[]), unnest($4::text[]), nullif(unnest($5::text[]), ''), nullif(unnest($6::text[]), ''),
        unnest($7::bigint[]), unnest($8::int[]), unnest($9::int[])`
 
-const updateBookSQL = `UPDATE books SET next_account = $2, next_transfer = $3, decided_at = $4 WHERE book = $1`
+// updateBookSQL says that what the book numbers now is counted on sent days. What a worker of a version before those has numbered since
+// the last batch of this one is not: what is counted begins behind it.
+const updateBookSQL = `
+UPDATE books
+SET next_account = $2, next_transfer = $3, decided_at = $4, counted_to = $3,
+    counted_from = CASE WHEN counted_to = next_transfer THEN counted_from ELSE next_transfer END
+WHERE book = $1`
 
 // postings numbers a batch's transfers and gathers them in columns.
 type postings struct {

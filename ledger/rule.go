@@ -33,6 +33,11 @@ type Rule struct {
 // NewRule makes a rule for a payload's kind. reads names the rows that decide will look at; looking at others panics, which kills
 // the request and no other.
 func NewRule[P tasks.Payload](reads func(P, *Reads), decide func(*State, *Request, P) Decision) Rule {
+	return NewDatedRule(func(p P, _ string, r *Reads) { reads(p, r) }, decide)
+}
+
+// NewDatedRule makes a rule as NewRule does, which also reads rows of the request's business date.
+func NewDatedRule[P tasks.Payload](reads func(p P, businessDate string, r *Reads), decide func(*State, *Request, P) Decision) Rule {
 	var blank P
 	payload := func(request *Request) P {
 		p, ok := request.Payload.(P)
@@ -43,7 +48,7 @@ func NewRule[P tasks.Payload](reads func(P, *Reads), decide func(*State, *Reques
 	}
 	return Rule{
 		kind:   blank.Kind(),
-		reads:  func(request *Request, r *Reads) { reads(payload(request), r) },
+		reads:  func(request *Request, r *Reads) { reads(payload(request), request.BusinessDate, r) },
 		decide: func(s *State, request *Request) Decision { return decide(s, request, payload(request)) },
 	}
 }
@@ -116,6 +121,7 @@ type Decision struct {
 	Subscriptions []Subscription
 	Cases         []Case
 	Closes        *Closing        // nil: the request closes no case
+	Sends         *Sending        // nil: the request sends nothing to another user
 	FollowUps     []tasks.Payload // requests that settled asks of itself, stored with the outcome
 	Wakes         []string        // what parked requests may be waiting for, as they said it
 }

@@ -19,6 +19,7 @@ type Reads struct {
 	pages      map[pageKey]struct{}
 	answers    map[string]struct{} // by refund numbers
 	cases      map[tasks.CaseRef]struct{}
+	sent       map[sentKey]struct{}
 }
 
 type enrolmentKey struct{ productID, userID string }
@@ -29,7 +30,7 @@ type pageKey struct{ productID, after string }
 func newReads(requests int) *Reads {
 	return &Reads{accounts: make(map[AccountName]struct{}, requests), orders: make(map[string]bool, requests),
 		receipts: map[Receipt]struct{}{}, enrolments: map[enrolmentKey]struct{}{}, pages: map[pageKey]struct{}{},
-		answers: map[string]struct{}{}, cases: map[tasks.CaseRef]struct{}{}}
+		answers: map[string]struct{}{}, cases: map[tasks.CaseRef]struct{}{}, sent: map[sentKey]struct{}{}}
 }
 
 // Account reads a user's account, whether it exists or not. Accounts that are not guarded need not be read: no rule may depend on
@@ -78,6 +79,7 @@ type State struct {
 	pages      map[pageKey][]Enrolment
 	answers    map[string]*ChannelAnswer // nil: read and not applied when the batch began
 	cases      map[tasks.CaseRef]*StandingCase
+	sent       map[sentKey]*SentDay
 }
 
 // ChannelAnswer is what an applied refund:answer says.
@@ -99,7 +101,7 @@ func newState(book, books int, policy tasks.Policy, reads *Reads) *State {
 	return &State{book: book, books: books, policy: policy, accounts: make(map[AccountName]*Account, accounts),
 		byID: make(map[int64]*Account, accounts), orders: make(map[string]*Order, orders), withLines: make(map[string]bool, orders),
 		receipts: map[Receipt]bool{}, enrolments: map[enrolmentKey]*Enrolment{}, pages: map[pageKey][]Enrolment{},
-		answers: map[string]*ChannelAnswer{}, cases: map[tasks.CaseRef]*StandingCase{}}
+		answers: map[string]*ChannelAnswer{}, cases: map[tasks.CaseRef]*StandingCase{}, sent: map[sentKey]*SentDay{}}
 }
 
 // Book is the book that the batch locked.
@@ -259,6 +261,9 @@ func (d *Decision) checkRows() error {
 			return fmt.Errorf("%w: I8: enrolment of %s lacks an account", ErrBrokenInvariant, e.UserID)
 		}
 	}
+	if err := d.checkSending(); err != nil {
+		return err
+	}
 	return d.checkClosing()
 }
 
@@ -302,6 +307,9 @@ func (s *State) postRows(decision Decision) {
 	}
 	if closing := decision.Closes; closing != nil {
 		closing.Case.ClosedBy = closing.Kind
+	}
+	if decision.Sends != nil {
+		decision.Sends.post()
 	}
 	for i := range decision.Enrolments {
 		enrolment := decision.Enrolments[i]

@@ -110,6 +110,7 @@ func (b *batch) open(ctx context.Context, conn *pgx.Conn, state *State, reads *R
 	queueCaseReads(&queries, state, reads)
 	queueChannelAnswers(&queries, state, reads)
 	queueEnrolments(&queries, state, reads)
+	queueSentDayReads(&queries, state, reads)
 	if err := conn.SendBatch(ctx, &queries).Close(); err != nil {
 		return standing{}, fmt.Errorf("lock book %d and read: %w", state.book, err)
 	}

@@ -46,9 +46,19 @@ type Policy struct {
 	ParkHoursMax int `json:"park_hours_max"`
 	// SweepUsersMax is how many users one part of a sweep covers: a book is locked that long.
 	SweepUsersMax int `json:"sweep_users_max"`
+	// TransferredPerDayMax is how much a user may send to other users on one business date.
+	TransferredPerDayMax money.Amount `json:"transferred_per_day_max"`
+	// TransfersPerDayMax is how many transfers a user may send on one business date.
+	TransfersPerDayMax int `json:"transfers_per_day_max"`
 }
 
-// DefaultPolicy is what counts until a policy is set.
+// transfersPerDayMost is no limit in practice: twelve transfers a second, all day long.
+const transfersPerDayMost = 1_000_000
+
+// DefaultPolicy is what counts until a policy is set. TransferredPerDayMax is the 5,000 yuan a day that the People's Bank of China allows
+// a user of a payment account, all accounts together, who proves a payment by two factors, no certificate or electronic signature among
+// them (非银行支付机构网络支付业务管理办法, announcement 43 of 2015, article 24). With fewer factors it is 1,000; with a certificate what both
+// agree on. The article means all that a balance pays, transfers are what is bounded here.
 func DefaultPolicy() Policy {
 	return Policy{
 		RefundSplit:             Proportional,
@@ -57,6 +67,8 @@ func DefaultPolicy() Policy {
 		Products:                []Product{{ProductID: "xiaojinku", MinSweep: money.FromFen(1)}},
 		ParkHoursMax:            72,
 		SweepUsersMax:           2000,
+		TransferredPerDayMax:    money.FromFen(5000_00),
+		TransfersPerDayMax:      50,
 	}
 }
 
@@ -91,6 +103,10 @@ func ParsePolicy(document []byte) (Policy, error) {
 	}
 	if policy.SweepUsersMax < 1 || policy.SweepUsersMax > 20000 {
 		check.refuse("sweep_users_max", fmt.Sprintf("is %d", policy.SweepUsersMax), "1 to 20000")
+	}
+	check.positive("transferred_per_day_max", policy.TransferredPerDayMax)
+	if policy.TransfersPerDayMax < 1 || policy.TransfersPerDayMax > transfersPerDayMost {
+		check.refuse("transfers_per_day_max", fmt.Sprintf("is %d", policy.TransfersPerDayMax), fmt.Sprintf("1 to %d", transfersPerDayMost))
 	}
 	if check.err != nil {
 		return Policy{}, check.err

@@ -54,9 +54,23 @@ func TestPolicyThatCannotCountIsRefused(t *testing.T) {
 		`{"park_hours_max":2161}`:                                                                    "park_hours_max",
 		`{"sweep_users_max":0}`:                                                                      "sweep_users_max",
 		`{"sweep_users_max":20001}`:                                                                  "sweep_users_max",
+		`{"transferred_per_day_max":"0.00"}`:                                                         "transferred_per_day_max",
+		`{"transferred_per_day_max":"-1.00"}`:                                                        "transferred_per_day_max",
+		`{"transferred_per_day_max":5000}`:                                                           "policy",
+		`{"transfers_per_day_max":0}`:                                                                "transfers_per_day_max",
+		`{"transfers_per_day_max":1000001}`:                                                          "transfers_per_day_max",
 	} {
 		_, err := tasks.ParsePolicy([]byte(document))
 		expectRefusal(t, err, field, "")
+	}
+}
+
+// A day that has no limit in practice has the largest ones.
+func TestPolicyMayLimitNobodyInPractice(t *testing.T) {
+	t.Parallel()
+	policy, err := tasks.ParsePolicy([]byte(`{"transferred_per_day_max":"100000000000.00","transfers_per_day_max":1000000}`))
+	if err != nil || policy.TransferredPerDayMax.Fen() != money.MaxFen || policy.TransfersPerDayMax != 1_000_000 {
+		t.Errorf("%+v, %v", policy, err)
 	}
 }
 

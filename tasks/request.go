@@ -104,6 +104,7 @@ const (
 	CaseHasNoMoney        Reason = "case_has_no_money"
 	CaseHasNoPayment      Reason = "case_has_no_payment"
 	CaseHasMoney          Reason = "case_has_money"
+	TransferLimit         Reason = "transfer_limit"
 )
 
 // Status says what acceptance made of a request.

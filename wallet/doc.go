@@ -27,6 +27,9 @@
 //     transaction of the debit, so that it cannot be lost; it has no rule to refuse it.
 //   - W7 A case has one way out. It is closed in the transaction that moves its money, all of it, and by nothing else; what would be a
 //     second way out is refused. Each is asked for under the case's id, so that asking again is a replay.
+//   - W8 What a user sends to others on one business date is within the policy's limits of a day, in amount and in number, and a transfer that
+//     fits is not refused for them. One of exactly what is left fits. What a user receives is not limited; a case:credit is no transfer of
+//     a user's and does not count.
 //
 // # Allocation of an order's lines
 //
@@ -45,7 +48,14 @@
 // gives it back there. A transfer whose second half has not been applied stands in an interbook account until it is. A merchant that
 // takes no balance, a line that excludes it, and too little money are refusals: final, stored, and nothing moved.
 //
+// A transfer is refused for the first of these that is so: its sender has no account, too little money, nothing left of the date's limits.
+// Refused, it stays so; asked under another key on the next date it may fit. The date is that of the event's time. A producer who backdates is
+// trusted, and counts on the earlier date; times more than a day ahead are refused before they are stored (tasks.Client). A policy that is
+// lowered during a day takes nothing back.
+//
 // # Sources
+//
+// The default limit of a day is that of the People's Bank of China for payments by balance: see tasks.DefaultPolicy.
 //
 // WeChat Pay's refund guide rounds each partial refund of a coupon order half up (9 * 7/10 = 6.3); repeated, that drifts from what was
 // paid, which is why the allocation is made once and stored. Exports of JD's wallet show refunds going back to the method that paid

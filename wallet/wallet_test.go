@@ -13,6 +13,9 @@ import (
 
 var occurredAt = time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC)
 
+// today is the business date of occurredAt.
+const today = "2026-03-02"
+
 // fixture is a book in which the tests' users and channel payments are known. Balances are in fen; notOpened is none at all.
 type fixture struct {
 	*ledger.State
@@ -27,6 +30,7 @@ func setup(books int) fixture {
 func (f fixture) user(id string, cash, reward int64) fixture {
 	f.PutAccount(ledger.UserCash(id), money.FromFen(cash))
 	f.PutAccount(ledger.UserReward(id), money.FromFen(reward))
+	f.PutSentDay(id, today, money.Amount{}, 0)
 	return f
 }
 
@@ -38,13 +42,14 @@ func (f fixture) payment(channel tasks.Source, txn string, used bool) fixture {
 // decide runs a rule and posts what it decided.
 func (f fixture) decide(t testing.TB, rule ledger.Rule, payload tasks.Payload) ledger.Decision {
 	t.Helper()
-	if err := tasks.Validate(payload); err != nil {
+	request, err := tasks.NewRequest(payload, f.Books(), occurredAt)
+	if err != nil {
 		t.Fatalf("payload: %v", err)
 	}
 	if rule.Kind() != payload.Kind() {
 		t.Fatalf("rule of %s was given %s", rule.Kind(), payload.Kind())
 	}
-	d := rule.Decide(f.State, &ledger.Request{Kind: payload.Kind(), Payload: payload, Book: f.Book()})
+	d := rule.Decide(f.State, &ledger.Request{Kind: payload.Kind(), Payload: payload, Book: f.Book(), BusinessDate: request.BusinessDate})
 	if d.Applied() {
 		if err := f.Post(d); err != nil {
 			t.Fatalf("post: %v", err)

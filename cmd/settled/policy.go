@@ -33,7 +33,8 @@ The new version counts from the next batch on, for every worker. Fields that the
 		`proportional, external_first or balance_first. balance_excluded_lines: the kinds of order line that balance cannot pay. ` +
 		`merchants_without_balance: who takes channels only. products: what idle balance can be swept into, and the least worth ` +
 		`sweeping. park_hours_max: how long a refund waits for its payment before a person is asked. sweep_users_max: users per part ` +
-		`of a sweep. Exit code 2: the file holds no policy; the field is named.`
+		`of a sweep. transferred_per_day_max, transfers_per_day_max: how much, and how often, a user may send to others on one business ` +
+		`date; 100000000000.00 and 1000000 limit nobody in practice. Exit code 2: the file holds no policy; the field is named.`
 }
 
 // Run prints or sets the policy.

@@ -79,6 +79,7 @@ type planner struct {
 type purse struct {
 	id           string
 	cash, reward int64
+	sends        int             // transfers to others: a day has the default policy's, and the cash stays below its amount
 	fundedBy     *tasks.Recharge // of the morning
 }
 

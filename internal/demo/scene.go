@@ -370,10 +370,11 @@ func (p *planner) balanceOnly() Scene {
 func (p *planner) send() Scene {
 	fen := p.between(1, 20_00)
 	from, to := p.someoneWith(fen, 0), p.anyone()
-	if from == nil || from.id == to.id {
+	if from == nil || from.id == to.id || from.sends == tasks.DefaultPolicy().TransfersPerDayMax {
 		return nil
 	}
 	from.cash -= fen
+	from.sends++
 	return Scene{{Ask: p.transfer(from.id, to.id, fen)}}
 }
 

@@ -3,7 +3,9 @@ package proof_test
 import (
 	"fmt"
 	"slices"
+	"time"
 
+	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/tasks"
 )
 
@@ -21,6 +23,8 @@ type model struct {
 	used     map[string]bool            // payments of channels
 	keeps    map[string]modelKeep       // by user
 	swept    map[string]bool            // user and date
+	sent     map[string]modelSent       // by user and date
+	limit    modelSent                  // of a date
 }
 
 type modelOrder struct {
@@ -31,6 +35,8 @@ type modelOrder struct {
 
 type modelKeep struct{ fen, since int64 }
 
+type modelSent struct{ fen, transfers int64 }
+
 // modelOutcome is applied, parked, or the reason for a rejection.
 type modelOutcome string
 
@@ -39,8 +45,8 @@ const (
 	modelParked  modelOutcome = "parked"
 )
 
-func newModel(split tasks.RefundSplit) *model {
-	return &model{split: split, balances: map[string]int64{}, opened: map[string]bool{}, payers: map[string]string{}, refused: map[string]bool{},
+func newModel(split tasks.RefundSplit, limit modelSent) *model {
+	return &model{split: split, limit: limit, sent: map[string]modelSent{}, balances: map[string]int64{}, opened: map[string]bool{}, payers: map[string]string{}, refused: map[string]bool{},
 		orders: map[string]*modelOrder{}, waiting: map[string][]tasks.Payload{}, used: map[string]bool{}, failed: map[string]bool{},
 		keeps: map[string]modelKeep{}, swept: map[string]bool{}}
 }
@@ -267,7 +273,14 @@ func (m *model) transfer(p *tasks.Transfer) (modelOutcome, []tasks.Payload) {
 		return modelOutcome(tasks.NoAccount), nil
 	case m.balances[from] < p.Amount.Fen():
 		return modelOutcome(tasks.InsufficientFunds), nil
-	case tasks.BookOf(p.FromUserID, 4) == tasks.BookOf(p.ToUserID, 4):
+	}
+	day := p.FromUserID + p.OccurredAt.In(clock.Shanghai).Format(time.DateOnly)
+	sent := modelSent{m.sent[day].fen + p.Amount.Fen(), m.sent[day].transfers + 1}
+	if sent.fen > m.limit.fen || sent.transfers > m.limit.transfers {
+		return modelOutcome(tasks.TransferLimit), nil
+	}
+	m.sent[day] = sent
+	if tasks.BookOf(p.FromUserID, 4) == tasks.BookOf(p.ToUserID, 4) {
 		m.move(from, to, p.Amount.Fen())
 		return modelApplied, nil
 	}

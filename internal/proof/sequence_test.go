@@ -66,10 +66,12 @@ func newJudged(t *testing.T) *judged {
 func (j *judged) begin(t *rapid.T, split tasks.RefundSplit) {
 	policy := tasks.DefaultPolicy()
 	policy.RefundSplit = split
+	limit := modelSent{rapid.Int64Range(1, 6000).Draw(t, "sent a day"), rapid.Int64Range(1, 5).Draw(t, "transfers a day")}
+	policy.TransferredPerDayMax, policy.TransfersPerDayMax = money.FromFen(limit.fen), int(limit.transfers)
 	if _, err := ledger.SetPolicy(t.Context(), j.db.Pool, policy, "proof"); err != nil {
 		t.Fatal(err)
 	}
-	j.model, j.prefix = newModel(split), fmt.Sprintf("s%d-", j.counted.Add(1))
+	j.model, j.prefix = newModel(split, limit), fmt.Sprintf("s%d-", j.counted.Add(1))
 	j.asked, j.outcomes, j.due = map[string]tasks.Payload{}, map[string]modelOutcome{}, map[string]tasks.Payload{}
 	for account, fen := range j.shared(t) {
 		j.model.balances[account] = fen
@@ -313,7 +315,8 @@ func (d drawn) payload() tasks.Payload {
 		return &tasks.Reward{RewardID: d.id("w", 20), UserID: user, CampaignID: d.j.prefix + "c", Amount: d.amount("reward", 3000), OccurredAt: noon}
 	case 10:
 		if other := d.id("u", 5); other != user {
-			return &tasks.Transfer{TransferID: d.id("x", 20), FromUserID: user, ToUserID: other, Amount: d.amount("transfer", 3000), OccurredAt: noon}
+			return &tasks.Transfer{TransferID: d.id("x", 20), FromUserID: user, ToUserID: other, Amount: d.amount("transfer", 3000),
+				OccurredAt: noon.Add(time.Duration(rapid.IntRange(0, 1).Draw(d.T, "day")) * 12 * time.Hour)}
 		}
 		return &tasks.Sweep{ProductID: "xiaojinku", BusinessDate: d.night}
 	case 11:

@@ -40,12 +40,13 @@ type world struct {
 	held     map[ledger.AccountName]int64   // money in refunding and suspense of which a person decides
 	recharge int64                          // cash that came in, here and below in fen
 	toCash   int64                          // channel parts that became cash
+	sent     map[string][2]int64            // by user: what they sent, and in how many transfers
 }
 
 func newWorld(failedPerMille int, policy tasks.Policy) *world {
 	w := &world{channel: channel.NewSimulator(channel.SimulatorConfig{FailedPerMille: failedPerMille, UnknownPerMille: 300}),
 		parked: map[string][]tasks.Payload{}, accepted: map[string]bool{}, funded: map[ledger.Receipt]bool{},
-		held: map[ledger.AccountName]int64{}}
+		held: map[ledger.AccountName]int64{}, sent: map[string][2]int64{}}
 	for book := range books {
 		state := ledger.NewState(book, books, policy)
 		for _, user := range users {
@@ -53,6 +54,7 @@ func newWorld(failedPerMille int, policy tasks.Policy) *world {
 				state.PutAccount(name, money.FromFen(-1))
 			}
 			state.PutEnrolment(fund, user, nil)
+			state.PutSentDay(user, date, money.Amount{}, 0)
 		}
 		w.states, w.moved = append(w.states, state), append(w.moved, map[ledger.AccountName]int64{})
 	}
@@ -90,7 +92,7 @@ func (w *world) apply(t *rapid.T, payload tasks.Payload) {
 	}
 	state := w.states[request.Book]
 	w.read(state, payload)
-	d := ruleOf(payload.Kind()).Decide(state, &ledger.Request{Kind: payload.Kind(), Payload: payload, Book: request.Book})
+	d := ruleOf(payload.Kind()).Decide(state, &ledger.Request{Kind: payload.Kind(), Payload: payload, Book: request.Book, BusinessDate: request.BusinessDate})
 	if d.WaitsFor() != "" {
 		w.parked[d.WaitsFor()] = append(w.parked[d.WaitsFor()], payload)
 		return
@@ -168,6 +170,14 @@ func (w *world) record(t *rapid.T, book int, payload tasks.Payload, d ledger.Dec
 			if source := part.Order.Legs[part.Leg].Source; !source.IsBalance() {
 				w.toCash += part.Amount.Fen()
 			}
+		}
+	}
+	if p, ok := payload.(*tasks.Transfer); ok {
+		sent := [2]int64{w.sent[p.FromUserID][0] + p.Amount.Fen(), w.sent[p.FromUserID][1] + 1}
+		w.sent[p.FromUserID] = sent
+		policy, day := w.states[book].Policy(), w.states[book].SentDay(p.FromUserID, date)
+		if sent[0] > policy.TransferredPerDayMax.Fen() || sent[1] > int64(policy.TransfersPerDayMax) || day.Amount.Fen() != sent[0] {
+			t.Fatalf("I12: %s has sent %d fen in %d transfers, counted are %s", p.FromUserID, sent[0], sent[1], day.Amount)
 		}
 	}
 	for _, opened := range d.Cases {
@@ -269,6 +279,8 @@ func TestAnySequenceOfRequestsKeepsTheBooks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		policy := tasks.DefaultPolicy()
 		policy.SweepUsersMax = rapid.IntRange(1, 3).Draw(t, "users per page")
+		policy.TransferredPerDayMax = money.FromFen(rapid.Int64Range(1, 20_000).Draw(t, "sent a day"))
+		policy.TransfersPerDayMax = rapid.IntRange(1, 5).Draw(t, "transfers a day")
 		policy.RefundSplit = rapid.SampledFrom([]tasks.RefundSplit{tasks.Proportional, tasks.ExternalFirst, tasks.BalanceFirst}).Draw(t, "split")
 		w := newWorld(rapid.SampledFrom([]int{0, 500, 1000}).Draw(t, "refunds that fail per mille"), policy)
 		for i := range rapid.IntRange(1, 40).Draw(t, "requests") {
