@@ -21,6 +21,25 @@ func sweepOf(date string) string {
 	return fmt.Sprintf(`{"product_id":"xiaojinku","business_date":%q}`, date)
 }
 
+// Nobody uses up the limits of days that have not come.
+func TestTransferOfADayThatHasNotComeIsRefused(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	transfer := func(id string, ahead time.Duration) string {
+		return fmt.Sprintf(`{"transfer_id":%q,"from_user_id":"u1","to_user_id":"u2","amount":"1.00","occurred_at":%q}`, id,
+			clock.System.Now().Add(ahead).Format(time.RFC3339))
+	}
+	problem := d.post(t, tasks.TransferSend, transfer("t1", 48*time.Hour)).problem(t, http.StatusUnprocessableEntity)
+	if problem.Errors[0].Field != "occurred_at" || !strings.Contains(problem.Errors[0].Problem, "has not come yet") {
+		t.Errorf("problem %+v", problem)
+	}
+	var answer intake.ListAnswer
+	d.do(t, http.MethodPost, "/v1/requests/transfer:send/bulk", listOf(transfer("t1", 48*time.Hour), transfer("t2", 23*time.Hour))).decode(t, &answer)
+	if answer.Refused != 1 || answer.Accepted != 1 || answer.Items[0].Error == nil || answer.Items[0].Error.Field != "occurred_at" {
+		t.Errorf("list: %+v", answer)
+	}
+}
+
 func TestSweepOfANightThatHasNotComeIsRefused(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)

@@ -19,8 +19,9 @@ type description struct {
 	Components struct {
 		Schemas map[string]struct {
 			Properties map[string]struct {
-				Pattern   string
-				MaxLength int
+				Pattern     string
+				MaxLength   int
+				Description string
 			}
 		}
 	}
@@ -72,6 +73,9 @@ func TestDescriptionSaysWhatIdsAndAmountsMayBe(t *testing.T) {
 	if id := refund["refund_id"]; id.MaxLength != 64 || !regexp.MustCompile(id.Pattern).MatchString("a.B_1:@-") ||
 		regexp.MustCompile(id.Pattern).MatchString("a/b") {
 		t.Errorf("refund_id is described as %+v", id)
+	}
+	if at := refund["occurred_at"]; !strings.Contains(at.Description, "up to a day ahead") {
+		t.Errorf("occurred_at is described as %+v", at)
 	}
 	for pattern, amounts := range map[string]map[string]bool{
 		refund["amount"].Pattern: {"0.01": true, "0.1": true, "0.10": true, "12.30": true, "7": true, "0.00": false, "0": false, "0.0": false,

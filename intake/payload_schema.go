@@ -62,6 +62,8 @@ func describeFields(registry huma.Registry, shape reflect.Type) {
 			property.Enum = anyOf(tasks.CaseStatements())
 		case field.Type == reflect.TypeFor[tasks.RefundTarget]():
 			property.Enum = anyOf([]tasks.RefundTarget{tasks.ToOrigin, tasks.ToBalance})
+		case name == "occurred_at":
+			property.Description = "When it happened, up to a day ahead. Its date in Shanghai is the business date."
 		case field.Type.Kind() == reflect.String && strings.HasSuffix(name, "_id"):
 			least, most := 1, tasks.IDBytesMax
 			property.Pattern, property.MinLength, property.MaxLength = idPattern, &least, &most

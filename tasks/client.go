@@ -147,10 +147,18 @@ func (c *Client) Books() int { return c.books }
 
 // Enqueue accepts one request and rings. It returns after the commit; the ring follows on its own. The same payload may be
 // enqueued again and at the same time: one is accepted, the others are replays with the stored outcome. It returns a *FieldError,
-// a *ConflictError, or an error that leaves the acceptance unknown. It returns within AnswerWithin, or twice that for a recharge, whose id
-// is claimed first, and by ctx's deadline if it has one; the payload may be read after that, and must not be changed.
+// a *ConflictError, or an error that leaves the acceptance unknown. An event may happen up to a day from now, by the client's clock, unless a
+// channel says so or the request is stored already. It returns within AnswerWithin, twice that for a recharge, whose id is claimed first, or
+// for an event too far ahead, which is looked up first, and by ctx's deadline if it has one; the payload may be read after that, and must not be changed.
 func (c *Client) Enqueue(ctx context.Context, payload Payload) (Receipt, error) {
 	request, err := c.Prepare(ctx, payload)
+	if err != nil {
+		return Receipt{}, err
+	}
+	late, err := c.lookAhead(ctx, c.pool, request)
+	if err == nil {
+		err = late.refuse(&request)
+	}
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -191,12 +199,17 @@ func (c *Client) EnqueueMany(ctx context.Context, payloads []Payload) ([]Item, e
 		}
 		requests, places = append(requests, request), append(places, i)
 	}
+	late, err := c.lookAhead(ctx, c.pool, requests...)
+	if err != nil {
+		return nil, err
+	}
+	requests, places = keep(requests, places, items, late.refuse)
 	ordered, err := c.claimRecharges(ctx, c.pool, requests...)
 	if err != nil {
 		return nil, err
 	}
 	if len(ordered) > 0 {
-		requests, places = keepUnordered(requests, places, ordered, items)
+		requests, places = keep(requests, places, items, func(r *Request) error { return refuseOrdered(ordered, r) })
 	}
 	if len(requests) == 0 {
 		return items, nil
@@ -212,11 +225,11 @@ func (c *Client) EnqueueMany(ctx context.Context, payloads []Payload) ([]Item, e
 	return items, nil
 }
 
-// keepUnordered refuses the recharges that have an order, in their places, and returns the other requests with theirs.
-func keepUnordered(requests []Request, places []int, ordered map[string]bool, items []Item) ([]Request, []int) {
+// keep refuses requests in their places, and returns the others with theirs.
+func keep(requests []Request, places []int, items []Item, refuse func(*Request) error) ([]Request, []int) {
 	kept := 0
 	for n := range requests {
-		if err := refuseOrdered(ordered, &requests[n]); err != nil {
+		if err := refuse(&requests[n]); err != nil {
 			items[places[n]].Err = err
 			continue
 		}
@@ -238,6 +251,15 @@ func (c *Client) EnqueueTx(ctx context.Context, tx pgx.Tx, payloads ...Payload) 
 			return nil, err
 		}
 		requests[i] = request
+	}
+	late, err := c.lookAhead(ctx, tx, requests...)
+	if err != nil {
+		return nil, err
+	}
+	for i := range requests {
+		if err := late.refuse(&requests[i]); err != nil {
+			return nil, err
+		}
 	}
 	ordered, err := c.claimRecharges(ctx, tx, requests...)
 	if err != nil {

@@ -65,6 +65,7 @@ var badInput = []struct {
 	{"text too long", "refund:apply", refundReason(strings.Repeat("x", 201)), "reason", "has 201 bytes"},
 	{"time without a zone", "reward:grant", strings.Replace(reward(), "+08:00", "", 1), "occurred_at", "2026-03-02T12:00:00"},
 	{"time in the stone age", "reward:grant", strings.Replace(reward(), "2026", "1026", 1), "occurred_at", "1026"},
+	{"time that has not come", "reward:grant", strings.Replace(reward(), "2026", "2098", 1), "occurred_at", "has not come yet"},
 	{"no legs", "payment:capture", legs(``), "legs", "has 0 entries"},
 	{"unknown source", "payment:capture", legs(`{"source":"gold","amount":"1.00"}`), "legs[0].source", `"gold"`},
 	{"leg without an amount", "payment:capture", legs(`{"source":"cash"}`), "legs[0].amount", "is missing"},
