@@ -23,7 +23,7 @@ type CasePage struct {
 
 type casesInput struct {
 	Open string `query:"open" doc:"true: only those that nobody has decided. Defaults to false: all." example:"true"`
-	Kind string `query:"kind" doc:"failed_refund, failed_return, paid_twice or unmatched_recharge. Defaults to all kinds." example:"unmatched_recharge"`
+	Kind string `query:"kind" doc:"failed_refund, failed_return, paid_twice, unmatched_recharge or unreturnable_refund. Defaults to all kinds." example:"unmatched_recharge"`
 	PageQuery
 }
 

@@ -64,6 +64,9 @@ func describeFields(registry huma.Registry, shape reflect.Type) {
 			property.Enum = anyOf([]tasks.RefundTarget{tasks.ToOrigin, tasks.ToBalance})
 		case name == "occurred_at":
 			property.Description = "When it happened, up to a day ahead. Its date in Shanghai is the business date."
+		case field.Type == reflect.TypeFor[tasks.RefundFallback]():
+			property.Enum = anyOf([]tasks.RefundFallback{tasks.FallBackToBalance})
+			property.Description = "The user's recorded consent that what a channel cannot pay becomes balance. Absent: a person is asked."
 		case field.Type.Kind() == reflect.String && strings.HasSuffix(name, "_id"):
 			least, most := 1, tasks.IDBytesMax
 			property.Pattern, property.MinLength, property.MaxLength = idPattern, &least, &most

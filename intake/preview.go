@@ -29,8 +29,9 @@ type RefundPart struct {
 	Leg    int                `json:"leg"`
 	Source tasks.Source       `json:"source"`
 	Amount money.Amount       `json:"amount"`
-	To     refund.Destination `json:"to" enum:"cash,reward,channel"`
+	To     refund.Destination `json:"to" enum:"cash,reward,channel,person"`
 	Number string             `json:"number,omitempty" doc:"The refund number that the channel would be asked under."`
+	Limit  string             `json:"limit,omitempty" doc:"The channel's limit for which it would not be asked."`
 }
 
 // RefundPreviewLine is what would go back for one line.
@@ -81,7 +82,7 @@ func (a *API) foresee(ctx context.Context, asked *tasks.Refund) (refund.Forecast
 	record, err := a.config.Reader.Order(ctx, asked.OrderID)
 	switch {
 	case err == nil:
-		return refund.Foresee(&record.Order, refund.PaymentAwaited, asked, record.Policy.RefundSplit), nil
+		return refund.Foresee(&record.Order, refund.PaymentAwaited, asked, &record.Policy, record.ReadAt), nil
 	case !errors.Is(err, ledger.ErrNotFound):
 		return refund.Forecast{}, err
 	}
@@ -97,7 +98,7 @@ func (a *API) foresee(ctx context.Context, asked *tasks.Refund) (refund.Forecast
 	case payment.Outcome != nil && payment.Outcome.Result == tasks.Rejected:
 		absence = refund.PaymentRejected
 	}
-	return refund.Foresee(nil, absence, asked, record.Policy.RefundSplit), nil
+	return refund.Foresee(nil, absence, asked, &record.Policy, record.ReadAt), nil
 }
 
 func describeForecast(forecast refund.Forecast) RefundPreview {
@@ -111,7 +112,7 @@ func describeForecast(forecast refund.Forecast) RefundPreview {
 	}
 	for _, part := range forecast.Plan.Parts {
 		preview.Parts = append(preview.Parts, RefundPart{Leg: part.Leg, Source: part.Source, Amount: part.Amount, To: part.To,
-			Number: part.Number})
+			Number: part.Number, Limit: part.Limit})
 	}
 	for _, line := range forecast.Plan.Lines {
 		preview.Lines = append(preview.Lines, RefundPreviewLine{LineID: line.LineID, PerLeg: line.PerLeg})

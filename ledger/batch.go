@@ -166,6 +166,7 @@ func (b *batch) settle(ctx context.Context, conn *pgx.Conn, state *State, now st
 	if err := b.answerUnclaimed(ctx, conn); err != nil {
 		return err
 	}
+	state.at = now.at
 	b.decide(state)
 	if len(b.settled) == 0 {
 		_, err := conn.Exec(ctx, "ROLLBACK")

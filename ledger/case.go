@@ -23,6 +23,9 @@ const (
 	// FailedRefund asks what becomes of money which a channel could not pay back to a user, who has not consented to cash. It stands in
 	// the channel's refunding.
 	FailedRefund CaseKind = "failed_refund"
+	// UnreturnableRefund asks what becomes of money which a channel does not take back any more, by its own limits, of a user who has not
+	// consented to cash: it was not asked. It stands in the channel's refunding.
+	UnreturnableRefund CaseKind = "unreturnable_refund"
 	// PaidTwice asks to have back what somebody got twice: in another way, when the channel could not pay, and from the channel, which has
 	// paid after all. The channel's refunding is short of it.
 	PaidTwice CaseKind = "paid_twice"
@@ -30,7 +33,7 @@ const (
 
 // CaseKinds lists every kind of case.
 func CaseKinds() []CaseKind {
-	return []CaseKind{FailedRefund, FailedReturn, PaidTwice, UnmatchedRecharge}
+	return []CaseKind{FailedRefund, FailedReturn, PaidTwice, UnmatchedRecharge, UnreturnableRefund}
 }
 
 // HasMoney says whether a case's amount stands in its account; if not, the account is short of it.

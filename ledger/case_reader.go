@@ -18,7 +18,7 @@ var ErrNoCase = errors.New("no such case")
 // CaseRecord is a case as people see it.
 type CaseRecord struct {
 	ID       string       `json:"id" doc:"Under which it is decided: a case:credit, case:return or case:close of this case_id."`
-	Kind     CaseKind     `json:"kind" enum:"unmatched_recharge,failed_return,failed_refund,paid_twice"`
+	Kind     CaseKind     `json:"kind" enum:"unmatched_recharge,failed_return,failed_refund,paid_twice,unreturnable_refund"`
 	Account  AccountName  `json:"account" doc:"Where the amount stands; of paid_twice, which is short of it."`
 	Amount   money.Amount `json:"amount"`
 	Detail   string       `json:"detail"`

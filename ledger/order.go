@@ -12,6 +12,7 @@ type Order struct {
 	ID         string
 	UserID     string
 	MerchantID string
+	CapturedAt time.Time // zero of one that is captured in the same batch
 	Legs       []Leg
 	Lines      []Line // in the order of the payment; loaded only where a rule reads them
 }
@@ -22,6 +23,7 @@ type Leg struct {
 	ChannelTxnID string
 	Captured     money.Amount
 	Refunded     money.Amount
+	Asked        int // how many refunds of the leg its channel was to be asked for, whatever became of them
 }
 
 // Remaining is what can still be given back to the leg.

@@ -18,19 +18,24 @@ type OrderRecord struct {
 	Order      Order // with its lines
 	Book       int
 	CapturedAt time.Time
+	ReadAt     time.Time // that moment
 	Policy     tasks.Policy
 }
 
 // The statements below find an order's book by its payment: an order's id is the key of the request that captured it.
 
 const findOrderSQL = `
-SELECT o.book, o.order_id, o.user_id, o.merchant_id, o.captured_at
+SELECT o.book, o.order_id, o.user_id, o.merchant_id, o.captured_at, clock_timestamp()
 FROM requests r
 JOIN orders o ON o.book = r.book AND o.order_id = r.key
 WHERE r.kind = 'payment:capture' AND r.key = $1`
 
 const legsOfOrderSQL = `
-SELECT l.source, coalesce(l.channel_txn_id, ''), l.captured_fen, l.refunded_fen
+SELECT l.source, coalesce(l.channel_txn_id, ''), l.captured_fen, l.refunded_fen,
+       CASE WHEN l.source NOT IN ('cash', 'reward') THEN (
+           SELECT count(*) FROM requests s
+           WHERE s.kind = 'refund:send' AND s.book = l.book AND s.payload ->> 'order_id' = l.order_id
+             AND s.payload ->> 'channel' = l.source) ELSE 0 END
 FROM requests r
 JOIN legs l ON l.book = r.book AND l.order_id = r.key
 WHERE r.kind = 'payment:capture' AND r.key = $1
@@ -52,7 +57,9 @@ func (r *Reader) Order(ctx context.Context, orderID string) (OrderRecord, error)
 		var queries pgx.Batch
 		queries.Queue(findOrderSQL, orderID).QueryRow(func(row pgx.Row) error {
 			o := &record.Order
-			return row.Scan(&record.Book, &o.ID, &o.UserID, &o.MerchantID, &record.CapturedAt)
+			err := row.Scan(&record.Book, &o.ID, &o.UserID, &o.MerchantID, &o.CapturedAt, &record.ReadAt)
+			record.CapturedAt = o.CapturedAt
+			return err
 		})
 		queries.Queue(legsOfOrderSQL, orderID).Query(record.Order.scanLegs)
 		queries.Queue(linesOfOrderSQL, orderID).Query(record.Order.scanLines)
@@ -74,7 +81,7 @@ func (r *Reader) Order(ctx context.Context, orderID string) (OrderRecord, error)
 func (o *Order) scanLegs(rows pgx.Rows) error {
 	var leg Leg
 	var captured, refunded int64
-	_, err := pgx.ForEachRow(rows, []any{&leg.Source, &leg.ChannelTxnID, &captured, &refunded}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&leg.Source, &leg.ChannelTxnID, &captured, &refunded, &leg.Asked}, func() error {
 		leg.Captured, leg.Refunded = money.FromFen(captured), money.FromFen(refunded)
 		o.Legs = append(o.Legs, leg)
 		return nil

@@ -40,9 +40,9 @@ func TestOrderTellsItsLegsItsLinesAndThePolicy(t *testing.T) {
 		}
 		return list
 	}
-	want := ledger.Order{ID: "o1", UserID: "u1", MerchantID: "m1",
+	want := ledger.Order{ID: "o1", UserID: "u1", MerchantID: "m1", CapturedAt: record.CapturedAt,
 		Legs: []ledger.Leg{{Source: tasks.SourceCash, Captured: yuan("8.00")[0], Refunded: yuan("2.40")[0]},
-			{Source: tasks.SourceWeChat, ChannelTxnID: "wx9", Captured: yuan("2.00")[0], Refunded: yuan("0.60")[0]}},
+			{Source: tasks.SourceWeChat, ChannelTxnID: "wx9", Captured: yuan("2.00")[0], Refunded: yuan("0.60")[0], Asked: 1}},
 		Lines: []ledger.Line{
 			{ID: "l2", Kind: tasks.Goods, Amount: yuan("6.00")[0], Allocated: yuan("4.80", "1.20"), Refunded: yuan("2.40", "0.60")},
 			{ID: "l1", Kind: tasks.Shipping, Amount: yuan("4.00")[0], Allocated: yuan("3.20", "0.80"), Refunded: yuan("0.00", "0.00")}}}

@@ -77,6 +77,7 @@ type LegRefund struct {
 	Order  *Order
 	Leg    int
 	Amount money.Amount
+	Asked  bool // its channel is asked for it, by a follow-up
 }
 
 // LineRefund gives back part of an order's line; PerLeg has an entry per leg.

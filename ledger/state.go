@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/settled-dev/settled/money"
 	"github.com/settled-dev/settled/tasks"
@@ -69,6 +70,7 @@ type State struct {
 	book   int
 	books  int
 	policy tasks.Policy
+	at     time.Time
 
 	accounts   map[AccountName]*Account
 	byID       map[int64]*Account
@@ -112,6 +114,12 @@ func (s *State) Books() int { return s.books }
 
 // Policy is the business settings that count for this batch.
 func (s *State) Policy() *tasks.Policy { return &s.policy }
+
+// At is the time of the batch: what is decided is decided at it.
+func (s *State) At() time.Time { return s.at }
+
+// PutTime gives a state made by hand its time.
+func (s *State) PutTime(at time.Time) { s.at = at }
 
 // Account finds an account. A guarded one must have been read.
 func (s *State) Account(name AccountName) *Account {
@@ -225,15 +233,24 @@ func (s *State) Post(decision Decision) error {
 			for _, earlier := range decision.LegRefunds[:i] {
 				undone := &earlier.Order.Legs[earlier.Leg]
 				undone.Refunded = undone.Refunded.Sub(earlier.Amount)
+				undone.Asked -= earlier.asked()
 			}
 			s.unpostTransfers(decision.Transfers)
 			return fmt.Errorf("%w: I6: refund of %s to leg %d of order %s, of which %s remain", ErrBrokenInvariant, refund.Amount,
 				refund.Leg, refund.Order.ID, leg.Remaining())
 		}
 		leg.Refunded = leg.Refunded.Add(refund.Amount)
+		leg.Asked += refund.asked()
 	}
 	s.postRows(decision)
 	return nil
+}
+
+func (r LegRefund) asked() int {
+	if r.Asked {
+		return 1
+	}
+	return 0
 }
 
 // checkRows refuses a decision that names rows which are not there, before anything is applied.

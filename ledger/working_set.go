@@ -32,9 +32,14 @@ SELECT a.name, a.id, a.balance_fen, a.held_fen, a.version
 FROM (SELECT $1::smallint AS book, unnest($2::text[]) AS name OFFSET 0) asked
 JOIN accounts a ON a.book = asked.book AND a.name = asked.name`
 
-// readOrdersSQL reads with each balance leg the account that paid it.
+// readOrdersSQL reads with each balance leg the account that paid it, and with each channel's how often the channel was to be asked. An
+// order has a source once.
 const readOrdersSQL = `
-SELECT o.order_id, o.user_id, o.merchant_id, l.source, coalesce(l.channel_txn_id, ''), l.captured_fen, l.refunded_fen,
+SELECT o.order_id, o.user_id, o.merchant_id, o.captured_at, l.source, coalesce(l.channel_txn_id, ''), l.captured_fen, l.refunded_fen,
+       CASE WHEN l.source NOT IN ('cash', 'reward') THEN (
+           SELECT count(*) FROM requests s
+           WHERE s.kind = 'refund:send' AND s.book = l.book AND s.payload ->> 'order_id' = l.order_id
+             AND s.payload ->> 'channel' = l.source) ELSE 0 END,
        coalesce(a.id, 0), coalesce(a.balance_fen, 0), coalesce(a.held_fen, 0), coalesce(a.version, 0)
 FROM (SELECT $1::smallint AS book, unnest($2::text[]) AS order_id OFFSET 0) asked
 JOIN orders o ON o.book = asked.book AND o.order_id = asked.order_id
@@ -167,13 +172,14 @@ func queueOrders(queries *pgx.Batch, state *State, reads *Reads) {
 	queries.Queue(readOrdersSQL, state.book, ids).Query(func(rows pgx.Rows) error {
 		var id, user, merchant string
 		var leg Leg
+		var capturedAt time.Time
 		var captured, refunded int64
 		var paid Account
-		_, err := pgx.ForEachRow(rows, []any{&id, &user, &merchant, &leg.Source, &leg.ChannelTxnID, &captured, &refunded, &paid.id,
-			&paid.balance, &paid.held, &paid.version}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&id, &user, &merchant, &capturedAt, &leg.Source, &leg.ChannelTxnID, &captured, &refunded,
+			&leg.Asked, &paid.id, &paid.balance, &paid.held, &paid.version}, func() error {
 			order := state.orders[id]
 			if order == nil {
-				order = &Order{ID: id, UserID: user, MerchantID: merchant}
+				order = &Order{ID: id, UserID: user, MerchantID: merchant, CapturedAt: capturedAt}
 				state.orders[id] = order
 			}
 			leg.Captured, leg.Refunded = money.FromFen(captured), money.FromFen(refunded)

@@ -6,7 +6,9 @@
 // A part that goes to a bucket of the balance is done when its refund is applied. A part that goes to a channel takes three requests,
 // and a fourth when the channel takes back that it failed:
 //
-//	refund:apply   merchant payable -> channel refunding; stores a refund:send with the number for the channel
+//	refund:apply   merchant payable -> channel refunding; stores a refund:send with the number for the channel.
+//	               Beyond the channel's limits (policy, refund_limits) it is not asked: with consent (if_refused) the part goes to the
+//	               user's cash, without it the money stands in refunding and a person is asked
 //	refund:send    the channel is called, outside any transaction; moves nothing
 //	refund:answer  succeeded: channel refunding -> channel clearing
 //	               failed, with consent: channel refunding -> user cash
@@ -47,8 +49,10 @@
 // Amounts above what remains, lines that the order does not have, and orders of other users are refusals: final, and nothing moves.
 // No answer of a channel is not a failure: see package channel. A refund number has one answer. A second one with another content
 // conflicts at acceptance and is recorded there. It moves nothing, except that a success after a failure is accepted as a revision; a
-// failure after a success, or another amount, is for a person. What channels allow in number and age of refunds (WeChat Pay: 50
-// partial ones per order, within 365 days) is not checked here: the channel refuses, and a person is asked.
+// failure after a success, or another amount, is for a person.
+//
+// Shipping is a line like any other, refunded by name or in proportion: an amount without lines belongs to none. A coupon was allocated no
+// money, so none comes back for it, expired or not; the order system gives coupons back.
 //
 // # Sources
 //

@@ -2,6 +2,7 @@ package refund_test
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/money"
@@ -16,13 +17,15 @@ func ExampleNewPlan() {
 		{Source: tasks.SourceWeChat, Captured: money.FromFen(20_00)},
 	}}
 	asked := &tasks.Refund{RefundID: "r1", OrderID: "o1", UserID: "ada", Amount: money.FromFen(30_00)}
-	plan, _ := refund.NewPlan(order, asked, tasks.Proportional)
+	policy, at := tasks.DefaultPolicy(), time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC)
+	plan, _ := refund.NewPlan(order, asked, &policy, at)
 	fmt.Println(plan)
 	asked.To = tasks.ToBalance
-	plan, _ = refund.NewPlan(order, asked, tasks.ExternalFirst)
+	policy.RefundSplit = tasks.ExternalFirst
+	plan, _ = refund.NewPlan(order, asked, &policy, at)
 	fmt.Println(plan)
 	asked.Amount = money.FromFen(100_01)
-	_, refusal := refund.NewPlan(order, asked, tasks.Proportional)
+	_, refusal := refund.NewPlan(order, asked, &policy, at)
 	fmt.Println(refusal.Reason, refusal.Detail)
 	// Output:
 	// cash 24.00 to cash, wechat 6.00 to channel as rf9ad30511624b33094079fe23af5aca

@@ -1,6 +1,8 @@
 package refund
 
 import (
+	"time"
+
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -24,11 +26,11 @@ const (
 )
 
 // Foresee says what the rule of refund:apply would decide. It is pure, and changes nothing. order is nil when it was not captured;
-// absence then says why, and counts for nothing otherwise.
-func Foresee(order *ledger.Order, absence Absence, refund *tasks.Refund, how tasks.RefundSplit) Forecast {
+// absence then says why, and counts for nothing otherwise. at is when it would be decided.
+func Foresee(order *ledger.Order, absence Absence, refund *tasks.Refund, policy *tasks.Policy, at time.Time) Forecast {
 	switch {
 	case order != nil:
-		plan, refusal := NewPlan(order, refund, how)
+		plan, refusal := NewPlan(order, refund, policy, at)
 		return Forecast{Plan: plan, Refusal: refusal}
 	case absence == PaymentElsewhere:
 		return Forecast{Refusal: notOfUser(refund)}

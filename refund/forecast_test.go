@@ -9,16 +9,16 @@ import (
 
 func TestRefundOfWhatIsNotCapturedIsForeseenToWait(t *testing.T) {
 	t.Parallel()
-	p := refundOf(1)
-	parked := refund.Foresee(nil, refund.PaymentAwaited, p, tasks.Proportional)
+	p, policy := refundOf(1), tasks.DefaultPolicy()
+	parked := refund.Foresee(nil, refund.PaymentAwaited, p, &policy, occurredAt)
 	if parked.WaitsFor != "payment:capture/"+p.OrderID || parked.Refusal != nil {
 		t.Errorf("no payment: %+v", parked)
 	}
-	elsewhere := refund.Foresee(nil, refund.PaymentElsewhere, p, tasks.Proportional)
+	elsewhere := refund.Foresee(nil, refund.PaymentElsewhere, p, &policy, occurredAt)
 	if elsewhere.WaitsFor != "" || elsewhere.Refusal == nil || elsewhere.Refusal.Reason != tasks.OrderOfAnotherUser {
 		t.Errorf("paid elsewhere: %+v", elsewhere)
 	}
-	refused := refund.Foresee(nil, refund.PaymentRejected, p, tasks.Proportional)
+	refused := refund.Foresee(nil, refund.PaymentRejected, p, &policy, occurredAt)
 	if refused.WaitsFor != "" || refused.Refusal == nil || refused.Refusal.Reason != tasks.PaymentRejected {
 		t.Errorf("payment rejected: %+v", refused)
 	}

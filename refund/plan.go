@@ -3,6 +3,7 @@ package refund
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/money"
@@ -17,6 +18,7 @@ const (
 	ToCash    Destination = "cash"
 	ToReward  Destination = "reward"
 	ToChannel Destination = "channel" // back to the channel that paid
+	ToPerson  Destination = "person"  // a case: the channel is not asked, and nobody has consented to cash
 )
 
 // Plan is what a refund gives back, before it is applied. What a preview shows is what a refund at the same moment does.
@@ -32,6 +34,7 @@ type Part struct {
 	Amount money.Amount
 	To     Destination
 	Number string // the refund number at the channel; empty for parts that no channel pays
+	Limit  string // why the channel that paid is not asked; empty when nothing stands against it
 }
 
 // LinePart is what goes back for one line, by leg.
@@ -47,15 +50,16 @@ type Refusal struct {
 }
 
 // NewPlan plans a refund of an order that has been captured. It is pure, and changes neither. It needs the order's lines when the
-// refund names lines. The refusal is nil when the refund is possible.
-func NewPlan(order *ledger.Order, refund *tasks.Refund, how tasks.RefundSplit) (Plan, *Refusal) {
+// refund names lines. A channel is not asked at a time, or as often, as the policy's limits rule out. The refusal is nil when the refund
+// is possible.
+func NewPlan(order *ledger.Order, refund *tasks.Refund, policy *tasks.Policy, at time.Time) (Plan, *Refusal) {
 	if refusal := refuse(order, refund); refusal != nil {
 		return Plan{}, refusal
 	}
 	perLeg := make([]money.Amount, len(order.Legs))
 	var plan Plan
 	if len(refund.Lines) == 0 {
-		perLeg = Split(order, refund.Amount, how)
+		perLeg = Split(order, refund.Amount, policy.RefundSplit)
 	} else {
 		for i, row := range SplitLines(order, refund.Lines) {
 			plan.Lines = append(plan.Lines, LinePart{LineID: refund.Lines[i].LineID, PerLeg: row})
@@ -70,6 +74,14 @@ func NewPlan(order *ledger.Order, refund *tasks.Refund, how tasks.RefundSplit) (
 		}
 		part := Part{Leg: j, Source: order.Legs[j].Source, Amount: amount, To: destination(order.Legs[j].Source, refund.To)}
 		if part.To == ToChannel {
+			part.Limit = limitOf(order, j, policy, at)
+		}
+		switch {
+		case part.Limit != "" && refund.IfRefused == tasks.FallBackToBalance:
+			part.To = ToCash
+		case part.Limit != "":
+			part.To = ToPerson
+		case part.To == ToChannel:
 			part.Number = Number(refund.RefundID, j)
 		}
 		plan.Parts = append(plan.Parts, part)
@@ -130,6 +142,9 @@ func (p Plan) String() string {
 		text.WriteString(string(part.Source) + " " + part.Amount.String() + " to " + string(part.To))
 		if part.Number != "" {
 			text.WriteString(" as " + part.Number)
+		}
+		if part.Limit != "" {
+			text.WriteString(" (" + part.Limit + ")")
 		}
 	}
 	return text.String()

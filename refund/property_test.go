@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -62,6 +63,7 @@ func drawRefund(t *rapid.T, o *ledger.Order, id string, byLines bool) *tasks.Ref
 	p := refundOf(0)
 	p.RefundID = id
 	p.To = rapid.SampledFrom([]tasks.RefundTarget{"", tasks.ToOrigin, tasks.ToBalance}).Draw(t, "to")
+	p.IfRefused = rapid.SampledFrom([]tasks.RefundFallback{"", tasks.FallBackToBalance}).Draw(t, "if refused")
 	if !byLines {
 		p.Amount = drawAmount(t, o.Remaining())
 		return p
@@ -120,14 +122,19 @@ type journey struct {
 
 func newJourney(t *rapid.T, o *ledger.Order) *journey {
 	how := rapid.SampledFrom([]tasks.RefundSplit{tasks.Proportional, tasks.ExternalFirst, tasks.BalanceFirst}).Draw(t, "policy")
-	return &journey{state: setup(how, o), order: o, numbers: map[string]bool{}}
+	j := &journey{state: setup(how, o), order: o, numbers: map[string]bool{}}
+	j.state.Policy().RefundLimits[tasks.SourceWeChat] = tasks.RefundLimit{RefundsMax: rapid.IntRange(0, 3).Draw(t, "refunds of wechat")}
+	j.state.Policy().RefundLimits[tasks.SourceECNY] = tasks.RefundLimit{DaysMax: rapid.IntRange(0, 3).Draw(t, "days of ecny")}
+	o.CapturedAt = occurredAt
+	j.state.PutTime(occurredAt.Add(time.Duration(rapid.IntRange(0, 96).Draw(t, "hours")) * time.Hour))
+	return j
 }
 
 // refund decides one refund and checks all that must hold of it and after it.
 func (j *journey) refund(t *rapid.T, p *tasks.Refund) {
 	want := expected(j.order, p)
 	before := slices.Clone(j.order.Legs)
-	foreseen := refund.Foresee(j.order, refund.PaymentAwaited, p, j.state.Policy().RefundSplit)
+	foreseen := refund.Foresee(j.order, refund.PaymentAwaited, p, j.state.Policy(), j.state.At())
 	d := decide(t, j.state, refund.Apply(), p)
 	checkForecast(t, foreseen, d)
 	if d.Reason() != want || d.Applied() != (want == "") {
@@ -172,7 +179,7 @@ func (j *journey) checkParts(t *rapid.T, p *tasks.Refund, d ledger.Decision, bef
 		switch {
 		case l.Source == tasks.SourceReward:
 			name = ledger.UserReward("ada")
-		case l.Source == tasks.SourceCash || p.To == tasks.ToBalance:
+		case l.Source == tasks.SourceCash || p.To == tasks.ToBalance || p.IfRefused == tasks.FallBackToBalance && j.beyond(before[i]):
 			name = ledger.UserCash("ada")
 		}
 		if part.IsPositive() {
@@ -182,18 +189,32 @@ func (j *journey) checkParts(t *rapid.T, p *tasks.Refund, d ledger.Decision, bef
 	if sum != p.Amount || fmt.Sprint(moved) != fmt.Sprint(want) {
 		t.Fatalf("refund of %s: legs gave back %s, moved %v, want %v", p.Amount, sum, moved, want)
 	}
-	j.checkFollowUps(t, p, d, moved)
+	j.checkFollowUps(t, p, d, before, moved)
 }
 
-func (j *journey) checkFollowUps(t *rapid.T, p *tasks.Refund, d ledger.Decision, moved map[ledger.AccountName]money.Amount) {
+// beyond judges a channel's limits from the leg as it was before a refund.
+func (j *journey) beyond(before ledger.Leg) bool {
+	limit := j.state.Policy().RefundLimits[before.Source]
+	hours := j.state.At().Sub(j.order.CapturedAt).Hours()
+	return limit.DaysMax > 0 && hours > float64(24*limit.DaysMax) || limit.RefundsMax > 0 && before.Asked >= limit.RefundsMax
+}
+
+func (j *journey) checkFollowUps(t *rapid.T, p *tasks.Refund, d ledger.Decision, before []ledger.Leg, moved map[ledger.AccountName]money.Amount) {
 	asked := map[ledger.AccountName]money.Amount{}
 	for _, payload := range d.FollowUps {
 		o, ok := payload.(*tasks.RefundOrder)
-		if !ok || j.numbers[o.Number] || o.RefundID != p.RefundID || o.Consented {
+		if !ok || j.numbers[o.Number] || o.RefundID != p.RefundID || o.Consented != (p.IfRefused == tasks.FallBackToBalance) ||
+			j.beyond(before[o.Leg]) {
 			t.Fatalf("follow-up %+v", payload)
 		}
 		j.numbers[o.Number] = true
 		asked[ledger.ChannelRefunding(o.Channel)] = o.Amount
+	}
+	for _, c := range d.Cases {
+		if c.Kind != ledger.UnreturnableRefund || p.IfRefused != "" || !asked[c.Account].IsZero() {
+			t.Fatalf("case %+v", c)
+		}
+		asked[c.Account] = c.Amount
 	}
 	for _, channel := range tasks.Channels() {
 		if name := ledger.ChannelRefunding(channel); asked[name] != moved[name] {
@@ -261,8 +282,9 @@ func TestPlanChangesNothing(t *testing.T) {
 		o := drawOrder(t, 3)
 		before := fmt.Sprintf("%+v", *o)
 		p := drawRefund(t, o, "r1", rapid.Bool().Draw(t, "by lines"))
-		first, refusal := refund.NewPlan(o, p, tasks.Proportional)
-		second, _ := refund.NewPlan(o, p, tasks.Proportional)
+		policy := tasks.DefaultPolicy()
+		first, refusal := refund.NewPlan(o, p, &policy, occurredAt)
+		second, _ := refund.NewPlan(o, p, &policy, occurredAt)
 		if after := fmt.Sprintf("%+v", *o); after != before || first.String() != second.String() {
 			t.Errorf("the order was %s, is %s; plans %s and %s", before, after, first, second)
 		}

@@ -1,6 +1,8 @@
 package refund
 
 import (
+	"fmt"
+
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
 )
@@ -15,7 +17,7 @@ func readRefund(p *tasks.Refund, r *ledger.Reads) {
 	} else {
 		r.Order(p.OrderID)
 	}
-	if p.To == tasks.ToBalance {
+	if p.To == tasks.ToBalance || p.IfRefused == tasks.FallBackToBalance {
 		r.Account(ledger.UserCash(p.UserID)) // the order's own accounts come with it
 	}
 }
@@ -26,7 +28,7 @@ func applyRefund(s *ledger.State, _ *ledger.Request, p *tasks.Refund) ledger.Dec
 		stranger, unpaid := notOfUser(p), notPaid(p)
 		return ledger.Park(awaited(p)).OrElsewhere(stranger.Reason, stranger.Detail).OrRejected(unpaid.Reason, unpaid.Detail)
 	}
-	plan, refusal := NewPlan(order, p, s.Policy().RefundSplit)
+	plan, refusal := NewPlan(order, p, s.Policy(), s.At())
 	if refusal != nil {
 		return ledger.Reject(refusal.Reason, refusal.Detail)
 	}
@@ -36,9 +38,14 @@ func applyRefund(s *ledger.State, _ *ledger.Request, p *tasks.Refund) ledger.Dec
 	payable := s.Account(ledger.MerchantPayable(order.MerchantID))
 	for _, part := range plan.Parts {
 		d.Move(payable, s.Account(creditedAccount(order.UserID, part)), part.Amount)
-		d.LegRefunds = append(d.LegRefunds, ledger.LegRefund{Order: order, Leg: part.Leg, Amount: part.Amount})
-		if part.To == ToChannel {
+		d.LegRefunds = append(d.LegRefunds, ledger.LegRefund{Order: order, Leg: part.Leg, Amount: part.Amount,
+			Asked: part.To == ToChannel})
+		switch part.To {
+		case ToChannel:
 			d.FollowUps = append(d.FollowUps, channelOrder(order, p, part))
+		case ToPerson:
+			d.Cases = append(d.Cases, unreturnable(order, p, part))
+		case ToCash, ToReward:
 		}
 	}
 	for _, line := range plan.Lines {
@@ -61,11 +68,16 @@ func creditedAccount(userID string, part Part) ledger.AccountName {
 	}
 }
 
-// channelOrder asks the channel for its part. A refund to the origin carries no consent to anything else, so the money of one that
-// the channel cannot pay waits for a person.
+// unreturnable asks a person about a part that the channel does not take back any more.
+func unreturnable(order *ledger.Order, p *tasks.Refund, part Part) ledger.Case {
+	return ledger.Case{Kind: ledger.UnreturnableRefund, Account: ledger.ChannelRefunding(part.Source), Amount: part.Amount,
+		Detail: fmt.Sprintf("%s, so it was not asked: refund %s of order %s, of user %s", part.Limit, p.RefundID, order.ID, order.UserID)}
+}
+
+// channelOrder asks the channel for its part, and carries the consent to cash if the channel cannot pay.
 func channelOrder(order *ledger.Order, p *tasks.Refund, part Part) *tasks.RefundOrder {
 	leg := order.Legs[part.Leg]
 	return &tasks.RefundOrder{Number: part.Number, RefundID: p.RefundID, OrderID: order.ID, UserID: order.UserID, Leg: part.Leg,
-		Channel: leg.Source, ChannelTxnID: leg.ChannelTxnID, Captured: leg.Captured, Amount: part.Amount, Consented: false,
-		OccurredAt: p.OccurredAt}
+		Channel: leg.Source, ChannelTxnID: leg.ChannelTxnID, Captured: leg.Captured, Amount: part.Amount,
+		Consented: p.IfRefused == tasks.FallBackToBalance, OccurredAt: p.OccurredAt}
 }

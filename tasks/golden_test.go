@@ -42,6 +42,8 @@ func goldenPayloads() map[string]tasks.Payload {
 		"refund-apply.lines": &tasks.Refund{RefundID: "rf2", OrderID: "o1", UserID: "u1", Amount: yuan("30.00"), To: tasks.ToBalance,
 			Reason: "七天无理由 <7 days> & \"quotes\"", OccurredAt: instant,
 			Lines: []tasks.LineRefund{{LineID: "l1", Amount: yuan("29.99")}, {LineID: "l2", Amount: yuan("0.01")}}},
+		"refund-apply.fallback": &tasks.Refund{RefundID: "rf4", OrderID: "o1", UserID: "u1", Amount: yuan("30.00"),
+			IfRefused: tasks.FallBackToBalance, OccurredAt: instant},
 		"refund-apply.origin": &tasks.Refund{RefundID: "rf3", OrderID: "o1", UserID: "u1", Amount: yuan("0.01"), To: tasks.ToOrigin, OccurredAt: instant},
 		"recharge-confirm": &tasks.Recharge{RechargeID: "rc1", UserID: "u1", Channel: tasks.SourceUnionPay, ChannelTxnID: "up1",
 			Amount: yuan("100.00"), OccurredAt: instant},

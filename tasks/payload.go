@@ -81,14 +81,17 @@ type Line struct {
 
 // Refund gives back all or part of a captured order.
 type Refund struct {
-	RefundID   string       `json:"refund_id"`
-	OrderID    string       `json:"order_id"`
-	UserID     string       `json:"user_id"`
-	Amount     money.Amount `json:"amount"`
-	Lines      []LineRefund `json:"lines,omitempty"`
-	To         RefundTarget `json:"to,omitempty"` // "" means origin
-	Reason     string       `json:"reason,omitempty"`
-	OccurredAt time.Time    `json:"occurred_at"`
+	RefundID string       `json:"refund_id"`
+	OrderID  string       `json:"order_id"`
+	UserID   string       `json:"user_id"`
+	Amount   money.Amount `json:"amount"`
+	Lines    []LineRefund `json:"lines,omitempty"`
+	To       RefundTarget `json:"to,omitempty"` // "" means origin
+	// IfRefused is the user's recorded consent to where a part goes that its channel cannot pay. "" means none: a person is asked. It says
+	// nothing of a refund to the balance, and reward never becomes cash.
+	IfRefused  RefundFallback `json:"if_refused,omitempty"`
+	Reason     string         `json:"reason,omitempty"`
+	OccurredAt time.Time      `json:"occurred_at"`
 }
 
 // LineRefund gives back part of one line. The lines of a refund add up to its amount.
@@ -107,6 +110,12 @@ const (
 	// ToBalance credits channel parts to the user's cash, with the user's recorded consent. Reward parts stay reward.
 	ToBalance RefundTarget = "balance"
 )
+
+// RefundFallback says where a part of a refund goes that its channel cannot pay.
+type RefundFallback string
+
+// FallBackToBalance credits the part to the user's cash.
+const FallBackToBalance RefundFallback = "balance"
 
 // Recharge is a channel's confirmed payment into a user's balance.
 type Recharge struct {

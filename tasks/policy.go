@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -33,6 +34,12 @@ type Product struct {
 	MinSweep  money.Amount `json:"min_sweep"` // a smaller surplus stays in the balance
 }
 
+// RefundLimit is what a channel allows of refunds of one payment. Zero means that it sets no limit.
+type RefundLimit struct {
+	DaysMax    int `json:"days_max"`    // days of 24 hours since the payment was captured, within which it can be refunded
+	RefundsMax int `json:"refunds_max"` // how many refunds of the payment the channel is asked for, whatever became of them
+}
+
 // Policy is the business settings that rules read. It is data in the database, read with each batch, so that every worker decides
 // by the same version.
 type Policy struct {
@@ -44,6 +51,8 @@ type Policy struct {
 	Products                []Product `json:"products"`
 	// ParkHoursMax is how long a refund waits for its payment before a person is asked, in hours.
 	ParkHoursMax int `json:"park_hours_max"`
+	// RefundLimits are the channels' own. A channel that is not named here keeps its default.
+	RefundLimits map[Source]RefundLimit `json:"refund_limits"`
 	// SweepUsersMax is how many users one part of a sweep covers: a book is locked that long.
 	SweepUsersMax int `json:"sweep_users_max"`
 	// TransferredPerDayMax is how much a user may send to other users on one business date.
@@ -59,6 +68,8 @@ const transfersPerDayMost = 1_000_000
 // a user of a payment account, all accounts together, who proves a payment by two factors, no certificate or electronic signature among
 // them (非银行支付机构网络支付业务管理办法, announcement 43 of 2015, article 24). With fewer factors it is 1,000; with a certificate what both
 // agree on. The article means all that a balance pays, transfers are what is bounded here.
+// The limits of refunds are from copies of WeChat Pay's page on refunds (365 days, 50
+// partial refunds of an order) and of Alipay's terms (12 months, which a contract can shorten); UnionPay and digital RMB have none here.
 func DefaultPolicy() Policy {
 	return Policy{
 		RefundSplit:             Proportional,
@@ -66,6 +77,7 @@ func DefaultPolicy() Policy {
 		MerchantsWithoutBalance: []string{},
 		Products:                []Product{{ProductID: "xiaojinku", MinSweep: money.FromFen(1)}},
 		ParkHoursMax:            72,
+		RefundLimits:            map[Source]RefundLimit{SourceWeChat: {DaysMax: 365, RefundsMax: 50}, SourceAlipay: {DaysMax: 365}},
 		SweepUsersMax:           2000,
 		TransferredPerDayMax:    money.FromFen(5000_00),
 		TransfersPerDayMax:      50,
@@ -101,6 +113,7 @@ func ParsePolicy(document []byte) (Policy, error) {
 	if policy.ParkHoursMax < 1 || policy.ParkHoursMax > 24*90 {
 		check.refuse("park_hours_max", fmt.Sprintf("is %d", policy.ParkHoursMax), "1 to 2160")
 	}
+	check.refundLimits(policy.RefundLimits)
 	if policy.SweepUsersMax < 1 || policy.SweepUsersMax > 20000 {
 		check.refuse("sweep_users_max", fmt.Sprintf("is %d", policy.SweepUsersMax), "1 to 20000")
 	}
@@ -112,6 +125,19 @@ func ParsePolicy(document []byte) (Policy, error) {
 		return Policy{}, check.err
 	}
 	return policy, nil
+}
+
+func (c *fieldCheck) refundLimits(limits map[Source]RefundLimit) {
+	for _, channel := range slices.Sorted(maps.Keys(limits)) {
+		limit, field := limits[channel], "refund_limits."+string(channel)
+		oneOf(c, field, channel, Channels()...)
+		if limit.DaysMax < 0 || limit.DaysMax > 3650 {
+			c.refuse(field+".days_max", fmt.Sprintf("is %d", limit.DaysMax), "0, which is no limit, to 3650")
+		}
+		if limit.RefundsMax < 0 || limit.RefundsMax > 1000 {
+			c.refuse(field+".refunds_max", fmt.Sprintf("is %d", limit.RefundsMax), "0, which is no limit, to 1000")
+		}
+	}
 }
 
 func (c *fieldCheck) products(products []Product) {

@@ -85,6 +85,7 @@ func (p *Refund) validate(c *fieldCheck) {
 	c.positive("amount", p.Amount)
 	c.inRange("amount", p.Amount)
 	oneOf(c, "to", p.To, ToOrigin, ToBalance, "")
+	oneOf(c, "if_refused", p.IfRefused, FallBackToBalance, "")
 	c.text("reason", p.Reason, false)
 	c.eventTime("occurred_at", p.OccurredAt)
 	if len(p.Lines) > linesMax {

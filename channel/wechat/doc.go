@@ -85,7 +85,8 @@
 // doc/v3/merchant/4016241880 (signature probes), 4012082022 (notice of a refund), 4012587971 (refund, with its codes),
 // doc/v3/partner/4012760530 (query), 4013070356 (query of a payment); and the official SDK github.com/wechatpay-apiv3/wechatpay-go v0.2.21, with which the tests
 // compare this package. WeChat Pay's own limits (365 days, 50 partial refunds of a payment and a minute between them) are for WeChat
-// Pay to check; they surface as an AnswerError.
+// Pay to check; they surface as an AnswerError, or, of what is too often (429 FREQUENCY_LIMITED), as an unknown outcome that is asked about
+// again under its number.
 //
 // A Channel is immutable and may be used by many goroutines: keys rotate by loading a new one.
 package wechat

@@ -26,7 +26,7 @@ type caseListCommand struct {
 
 	Open  bool   `xor:"which" help:"Only those that nobody has decided yet, which is the default."`
 	All   bool   `xor:"which" help:"Those that are closed too."`
-	Kind  string `placeholder:"KIND" help:"Only this kind: failed_refund, failed_return, paid_twice or unmatched_recharge."`
+	Kind  string `placeholder:"KIND" help:"Only this kind: failed_refund, failed_return, paid_twice, unmatched_recharge or unreturnable_refund."`
 	Limit int    `default:"50" help:"How many to list, 1 to 1000 (default ${default})."`
 	After string `placeholder:"ID" help:"The last case of the page before."`
 	JSON  bool   `name:"json" help:"Print JSON."`

@@ -35,7 +35,7 @@ func (requestCommand) Help() string {
                                source: cash, reward, wechat, alipay, unionpay or ecny
                         lines: [{line_id, kind, amount}]
                                kind: goods, virtual, shipping or coupon
-    refund:apply      refund_id, order_id, user_id, amount, lines?, to?, reason?, occurred_at
+    refund:apply      refund_id, order_id, user_id, amount, lines?, to?, if_refused?, reason?, occurred_at
                         lines: [{line_id, amount}]
                         to:    origin or balance
     recharge:confirm  recharge_id, user_id, channel, channel_txn_id, amount, occurred_at
