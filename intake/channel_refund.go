@@ -12,7 +12,7 @@ import (
 	"github.com/settled-dev/settled/tasks"
 )
 
-// ChannelRefund is what one leg of a refund gives back through the channel that paid.
+// ChannelRefund is what one leg of a refund gives back through the channel that paid, under one number.
 type ChannelRefund struct {
 	Leg      int                       `json:"leg" doc:"Its number in the order, from 0."`
 	Channel  tasks.Source              `json:"channel"`
@@ -22,6 +22,8 @@ type ChannelRefund struct {
 	Credited *bool                     `json:"credited,omitempty" doc:"Of one that failed: whether the user's cash was credited instead. If not, a person decides. True of one that succeeded afterwards: it was paid twice."`
 	Reason   string                    `json:"reason,omitempty" doc:"Of one that failed: why, in the channel's words."`
 	EndedAt  *time.Time                `json:"ended_at,omitempty" doc:"When the end was booked."`
+	// SentAgain has another entry of the leg behind it.
+	SentAgain string `json:"sent_again,omitempty" doc:"Of one that failed: the number under which the same money was asked for again. It has an entry of its own, which tells how that goes."`
 }
 
 // channelRefunds looks refunds through channels up by their numbers. They are answered by refund, each in the order of its legs.
@@ -30,12 +32,12 @@ func (a *API) channelRefunds(ctx context.Context, numbers []string) (map[string]
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(found, func(x, y ledger.ChannelRefund) int { return cmp.Compare(x.Leg, y.Leg) })
+	slices.SortStableFunc(found, func(x, y ledger.ChannelRefund) int { return cmp.Compare(x.Leg, y.Leg) })
 	byRefund := map[string][]ChannelRefund{}
 	for i := range found {
 		f := &found[i]
 		told := ChannelRefund{Leg: f.Leg, Channel: f.Channel, Amount: f.Amount, Number: f.Number, State: f.State, Reason: f.Reason,
-			EndedAt: f.EndedAt}
+			EndedAt: f.EndedAt, SentAgain: f.SentAgain}
 		if f.State == ledger.ChannelRefundFailed || f.Credited {
 			told.Credited = &f.Credited
 		}

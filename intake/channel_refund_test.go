@@ -1,7 +1,9 @@
 package intake_test
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,6 +16,7 @@ import (
 	"github.com/settled-dev/settled/ledger/ledgertest"
 	"github.com/settled-dev/settled/refund"
 	"github.com/settled-dev/settled/tasks"
+	"github.com/settled-dev/settled/wallet"
 )
 
 // endRefund books a channel's answer to the part of a refund of o1 that WeChat Pay gives back.
@@ -94,5 +97,36 @@ WHERE request_id = (SELECT id FROM requests WHERE kind = 'refund:send')`); err !
 	d.do(t, http.MethodGet, "/v1/requests/refund:apply/rf1", nil).decode(t, &record)
 	if len(record.Channels) != 1 || record.Channels[0].State != ledger.ChannelRefundDead {
 		t.Errorf("told %+v", record.Channels)
+	}
+}
+
+// A refund that failed is sent again by a person, over HTTP; its order then tells of both numbers.
+func TestRefundThatIsSentAgainHasBothNumbersInItsOrder(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	d.payOrder(t)
+	ledgertest.Applied(t, d.Do(t, ledgertest.Refund("rf1", "o1", "u1", "10.00"))...)
+	d.endRefund(t, "rf1", "2.00", tasks.RefundFailed, false)
+	_, found := d.caseKeys(t, "&open=true&kind=failed_refund")
+	for by, status := range map[string]int{"settled": http.StatusUnprocessableEntity, "ada": http.StatusAccepted} {
+		body := fmt.Sprintf(`{"case_id":%q,"by":%q,"note":"topped up"}`, found.ID, by)
+		if got := d.do(t, http.MethodPost, "/v1/requests/case:return", strings.NewReader(body)); got.status != status {
+			t.Fatalf("by %s: %d %s", by, got.status, got.body)
+		}
+	}
+	ledgertest.Applied(t, d.Do(t, &tasks.CaseReturn{CaseID: found.ID, By: "ada", Note: "topped up"})...)
+	again := wallet.ReturnNumber(found.ID)
+	ledgertest.Applied(t, d.Do(t, &tasks.RefundResult{Number: again, RefundID: "rf1", UserID: "u1", Channel: tasks.SourceWeChat,
+		Amount: ledgertest.Yuan("2.00"), Result: tasks.RefundSucceeded, OccurredAt: ledgertest.Noon})...)
+	var order intake.Order
+	d.do(t, http.MethodGet, "/v1/orders/o1", nil).decode(t, &order)
+	no := false
+	want := []intake.ChannelRefund{
+		{Leg: 1, Channel: tasks.SourceWeChat, Amount: ledgertest.Yuan("2.00"), Number: refund.Number("rf1", 1), State: ledger.ChannelRefundFailed,
+			Credited: &no, Reason: "card void", SentAgain: again},
+		{Leg: 1, Channel: tasks.SourceWeChat, Amount: ledgertest.Yuan("2.00"), Number: again, State: ledger.ChannelRefundSucceeded},
+	}
+	if diff := cmp.Diff(want, order.Refunds.Items[0].Channels, cmpopts.IgnoreFields(intake.ChannelRefund{}, "EndedAt")); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
 	}
 }

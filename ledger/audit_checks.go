@@ -203,6 +203,16 @@ SELECT (SELECT count(*) FROM cases),
                     JOIN requests v ON v.kind = 'refund:revise' AND v.key = f.key AND v.book = f.book
                     JOIN outcomes w ON w.book = v.book AND w.request_id = v.id AND w.result = 'applied' AND w.transfers = 1
                     WHERE f.book = c.book AND f.id = c.request_id)
+                -- What is sent again stays in refunding: the number of the case is asked for the same money.
+                WHEN c.kind = 'failed_refund' AND by.kind = 'case:return' THEN o.transfers <> 0 OR NOT EXISTS (
+                    SELECT FROM requests f
+                    JOIN requests s ON s.kind = 'refund:send' AND s.key = f.key
+                    JOIN requests n ON n.kind = 'refund:send' AND n.book = c.book AND n.key = return_number(c.book, c.request_id, c.ordinal)
+                    WHERE f.book = c.book AND f.id = c.request_id
+                      AND (n.payload ->> 'refund_id', n.payload ->> 'leg', n.payload ->> 'channel', n.payload ->> 'channel_txn_id',
+                           n.payload ->> 'captured', n.payload ->> 'amount')
+                          IS NOT DISTINCT FROM (s.payload ->> 'refund_id', s.payload ->> 'leg', s.payload ->> 'channel',
+                           s.payload ->> 'channel_txn_id', s.payload ->> 'captured', s.payload ->> 'amount'))
                 ELSE a.name IS DISTINCT FROM c.account OR t.amount_fen IS DISTINCT FROM c.amount_fen END LIMIT 1),
            (SELECT format('%s of %s is applied, and has closed no case', r.kind, r.key)
             FROM requests r

@@ -143,7 +143,7 @@ func openWithoutAudit(t *testing.T) *pgtest.Database {
 	failure.Result = tasks.RefundFailed
 	ask(failure, &revision)
 	for i, user := range []string{"anna", "anna", "anna"} {
-		ask(&tasks.Suspension{Channel: tasks.SourceWeChat, ChannelTxnID: fmt.Sprintf("s%d", i), OutTradeNo: "RC1", Cause: tasks.SecondPayment,
+		ask(&tasks.Suspension{Channel: tasks.SourceWeChat, ChannelTxnID: fmt.Sprintf("s%d", i), OutTradeNo: "RC1", Cause: tasks.ClosedOrder,
 			Amount: ledgertest.Yuan(fmt.Sprintf("%d.00", i+1)), UserID: user, RechargeID: fmt.Sprintf("rc%d", i), OccurredAt: ledgertest.Noon})
 	}
 	cases, _, err := ledger.NewReader(db.Pool).Cases(t.Context(), ledger.CaseFilter{Open: true}, ledger.CasePosition{}, 10)

@@ -55,9 +55,14 @@ type StandingCase struct {
 	Amount   money.Amount
 	Payment  Receipt    // the channel's payment that stands in suspense; empty of other money
 	ClosedBy tasks.Kind // the kind of request that has closed it; empty while it is open
+	// Sent and Answer are what a channel was asked and could not pay, of a failed refund or return; nil of other cases.
+	Sent   *tasks.RefundOrder
+	Answer *tasks.RefundResult
 	// Revised says that it stands open although a refund:revise is applied that says its channel has paid: a worker of a version before
 	// closings has applied it, which moved the money out of the channel's refunding.
 	Revised bool
+
+	unread error // what of it could not be read
 }
 
 // Closing closes a case, with the request's outcome.
@@ -69,7 +74,7 @@ type Closing struct {
 }
 
 // BySettled is who closes a case that is over without a person.
-const BySettled = "settled"
+const BySettled = tasks.BySettled
 
 // Case reads a case of this book, and what has closed it.
 func (r *Reads) Case(ref tasks.CaseRef) { r.cases[ref] = struct{}{} }
@@ -79,6 +84,9 @@ func (s *State) Case(ref tasks.CaseRef) (*StandingCase, bool) {
 	found, ok := s.cases[ref]
 	if !ok {
 		panic(fmt.Sprintf("rule looks at case %s, which it did not read", ref))
+	}
+	if found != nil && found.unread != nil {
+		panic(fmt.Sprintf("rule looks at case %s: %v", ref, found.unread))
 	}
 	return found, found != nil
 }
@@ -94,10 +102,12 @@ func (d *Decision) checkClosing() error {
 	return nil
 }
 
-// readCasesSQL finds with a case of a payment that stands in suspense the payment: what was suspended, or what was sent and failed.
+// readCasesSQL finds with a case what it is of: the payment that was suspended, or what was sent and failed, with the answer.
 const readCasesSQL = `
-SELECT c.request_id, c.ordinal, c.kind, c.account, c.amount_fen, coalesce(by.kind, ''), coalesce(paid.payload ->> 'channel', ''),
-       coalesce(paid.payload ->> 'channel_txn_id', ''),
+SELECT c.request_id, c.ordinal, c.kind, c.account, c.amount_fen, coalesce(by.kind, ''),
+       coalesce(CASE WHEN c.kind <> 'failed_refund' THEN paid.payload ->> 'channel' END, ''),
+       coalesce(CASE WHEN c.kind <> 'failed_refund' THEN paid.payload ->> 'channel_txn_id' END, ''),
+       CASE WHEN paid.kind = 'refund:send' THEN paid.payload END, CASE WHEN r.kind = 'refund:answer' THEN r.payload END,
        x.book IS NULL AND r.kind = 'refund:answer' AND EXISTS (
            SELECT FROM requests v
            JOIN outcomes o ON o.book = v.book AND o.request_id = v.id AND o.result = 'applied'
@@ -107,7 +117,7 @@ JOIN cases c ON c.book = asked.book AND c.request_id = asked.request_id AND c.or
 JOIN requests r ON r.book = c.book AND r.id = c.request_id
 LEFT JOIN case_closings x ON x.book = c.book AND x.request_id = c.request_id AND x.ordinal = c.ordinal
 LEFT JOIN requests by ON by.book = x.book AND by.id = x.closing_request_id
-LEFT JOIN requests paid ON c.kind IN ('unmatched_recharge', 'failed_return') AND paid.key = r.key
+LEFT JOIN requests paid ON c.kind IN ('unmatched_recharge', 'failed_return', 'failed_refund') AND paid.key = r.key
     AND paid.kind = CASE r.kind WHEN 'refund:answer' THEN 'refund:send' ELSE r.kind END`
 
 // queueCaseReads looks in the batch's book.
@@ -125,15 +135,32 @@ func queueCaseReads(queries *pgx.Batch, state *State, reads *Reads) {
 	queries.Queue(readCasesSQL, state.book, pguuid.Array(requests), ordinals).Query(func(rows pgx.Rows) error {
 		var c StandingCase
 		var fen int64
+		var sent, answered []byte
 		_, err := pgx.ForEachRow(rows, []any{pguuid.Into(&c.Ref.Request), &c.Ref.Ordinal, &c.Kind, &c.Account, &fen, &c.ClosedBy,
-			&c.Payment.Channel, &c.Payment.TxnID, &c.Revised}, func() error {
+			&c.Payment.Channel, &c.Payment.TxnID, &sent, &answered, &c.Revised}, func() error {
 			found := c
 			found.Ref.Book, found.Amount = state.book, money.FromFen(fen)
+			found.readFailure(sent, answered)
 			state.cases[found.Ref] = &found
 			return nil
 		})
 		return err
 	})
+}
+
+// readFailure reads what a channel was asked and what it answered.
+func (c *StandingCase) readFailure(sent, answered []byte) {
+	if sent == nil || answered == nil || c.Kind == PaidTwice {
+		return
+	}
+	order, err := tasks.DecodePayload(tasks.RefundSend, sent)
+	if err == nil {
+		c.Sent, _ = order.(*tasks.RefundOrder)
+		var answer tasks.Payload
+		answer, err = tasks.DecodePayload(tasks.RefundAnswer, answered)
+		c.Answer, _ = answer.(*tasks.RefundResult)
+	}
+	c.unread = err
 }
 
 // shareCase finds the case in the working set or adds it: requests of one batch must see one case as one.

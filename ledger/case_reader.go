@@ -113,6 +113,44 @@ func (r *Reader) Case(ctx context.Context, ref tasks.CaseRef) (CaseRecord, error
 	return found[0], nil
 }
 
+// casesBesideSQL looks at all open cases, which are few, for those of the asked one's payment at its channel. What is known of that is in the
+// request that suspended it, or in the one that sent a refund of it.
+const casesBesideSQL = `
+WITH paid AS (
+    SELECT c.book, c.request_id, c.ordinal, c.kind, c.opened_at, p.payload ->> 'channel' AS channel, p.payload ->> 'channel_txn_id' AS txn
+    FROM (SELECT book, request_id, ordinal FROM open_cases UNION SELECT $1::smallint, $2::uuid, $3::smallint) looked
+    JOIN cases c ON c.book = looked.book AND c.request_id = looked.request_id AND c.ordinal = looked.ordinal
+    JOIN requests r ON r.book = c.book AND r.id = c.request_id
+    JOIN requests p ON p.kind = CASE r.kind WHEN 'recharge:suspend' THEN r.kind ELSE 'refund:send' END AND p.key = r.key
+)
+SELECT o.book, o.request_id, o.ordinal, o.kind
+FROM paid asked
+JOIN paid o ON o.channel = asked.channel AND o.txn = asked.txn
+WHERE asked.book = $1 AND asked.request_id = $2 AND asked.ordinal = $3
+  AND (o.book, o.request_id, o.ordinal) <> (asked.book, asked.request_id, asked.ordinal)
+ORDER BY o.opened_at, o.book, o.request_id, o.ordinal`
+
+// CaseBeside is an open case of the same payment at its channel as another.
+type CaseBeside struct {
+	ID   string
+	Kind CaseKind
+}
+
+// CasesBeside lists the other open cases of the payment that a case is of, the oldest first: they may stand against each other.
+func (r *Reader) CasesBeside(ctx context.Context, ref tasks.CaseRef) ([]CaseBeside, error) {
+	beside, err := queryRows(ctx, r.pool, func(row pgx.CollectableRow) (CaseBeside, error) {
+		var found CaseBeside
+		var other tasks.CaseRef
+		err := row.Scan(&other.Book, &other.Request, &other.Ordinal, &found.Kind)
+		found.ID = other.String()
+		return found, err
+	}, casesBesideSQL, ref.Book, ref.Request, ref.Ordinal)
+	if err != nil {
+		return nil, fmt.Errorf("look for cases beside %s: %w", ref, err)
+	}
+	return beside, nil
+}
+
 func scanCase(row pgx.CollectableRow) (CaseRecord, error) {
 	var c CaseRecord
 	var ref tasks.CaseRef

@@ -17,7 +17,7 @@ import (
 func suspended(t *testing.T, b *ledgertest.Books, txn, user, yuan string) string {
 	t.Helper()
 	ledgertest.Applied(t, b.Do(t, &tasks.Suspension{Channel: tasks.SourceWeChat, ChannelTxnID: txn, OutTradeNo: "RC1", Amount: ledgertest.Yuan(yuan),
-		Cause: tasks.SecondPayment, UserID: user, RechargeID: "rc-" + txn, OccurredAt: ledgertest.Noon})...)
+		Cause: tasks.ClosedOrder, UserID: user, RechargeID: "rc-" + txn, OccurredAt: ledgertest.Noon})...)
 	return openCase(t, b, ledger.UnmatchedRecharge, string(tasks.SourceWeChat)+"/"+txn)
 }
 
@@ -90,7 +90,7 @@ func TestSuspendedPaymentIsCreditedOnceToWhomAPersonSays(t *testing.T) {
 	}
 	b.Expect(t, ledger.UserCash("u1"), "10.00")
 	end := caseByID(t, b, id).Closing
-	if end == nil || end.Kind != tasks.CreditCase || end.Key != id || end.By != "ada" || end.Note != "hers" || end.At.IsZero() {
+	if end == nil || end.Kind != tasks.CreditCase || end.Key != id+":u1" || end.By != "ada" || end.Note != "hers" || end.At.IsZero() {
 		t.Errorf("closed by %+v", end)
 	}
 }
@@ -229,14 +229,14 @@ func TestReturnThatFailsStandsInSuspenseAgain(t *testing.T) {
 	}
 }
 
-func TestFailedRefundIsCreditedAndIsNoPaymentToReturn(t *testing.T) {
+func TestFailedRefundIsCreditedToItsOrdersUserAlone(t *testing.T) {
 	t.Parallel()
 	b := ledgertest.Open(t)
 	failure, revision := failedRefund(t, b, false)
 	ledgertest.Applied(t, b.Do(t, failure)...)
 	id := openCase(t, b, ledger.FailedRefund, failure.Number)
-	ledgertest.RejectedFor(t, b.Do(t, sendBack(id))[0], tasks.CaseHasNoPayment)
 	ledgertest.RejectedFor(t, b.Do(t, closing(id, tasks.ShortageStays))[0], tasks.CaseHasMoney)
+	ledgertest.RejectedFor(t, b.Do(t, credit(id, "u2"))[0], tasks.OrderOfAnotherUser) // and the owner can still be credited
 	ledgertest.Applied(t, b.Do(t, credit(id, "u1"))...)
 	b.Expect(t, ledger.UserCash("u1"), "6.00")
 	ledgertest.Applied(t, b.Do(t, revision)...)

@@ -123,6 +123,7 @@ type Decision struct {
 	Cases         []Case
 	Closes        *Closing        // nil: the request closes no case
 	Sends         *Sending        // nil: the request sends nothing to another user
+	Learns        *TryEnd         // nil: the request learns nothing of a try of a refund
 	FollowUps     []tasks.Payload // requests that settled asks of itself, stored with the outcome
 	Wakes         []string        // what parked requests may be waiting for, as they said it
 }

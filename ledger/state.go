@@ -21,6 +21,7 @@ type Reads struct {
 	answers    map[string]struct{} // by refund numbers
 	cases      map[tasks.CaseRef]struct{}
 	sent       map[sentKey]struct{}
+	tries      map[string]struct{} // by refund numbers
 }
 
 type enrolmentKey struct{ productID, userID string }
@@ -31,7 +32,8 @@ type pageKey struct{ productID, after string }
 func newReads(requests int) *Reads {
 	return &Reads{accounts: make(map[AccountName]struct{}, requests), orders: make(map[string]bool, requests),
 		receipts: map[Receipt]struct{}{}, enrolments: map[enrolmentKey]struct{}{}, pages: map[pageKey]struct{}{},
-		answers: map[string]struct{}{}, cases: map[tasks.CaseRef]struct{}{}, sent: map[sentKey]struct{}{}}
+		answers: map[string]struct{}{}, cases: map[tasks.CaseRef]struct{}{}, sent: map[sentKey]struct{}{},
+		tries: map[string]struct{}{}}
 }
 
 // Account reads a user's account, whether it exists or not. Accounts that are not guarded need not be read: no rule may depend on
@@ -82,6 +84,7 @@ type State struct {
 	answers    map[string]*ChannelAnswer // nil: read and not applied when the batch began
 	cases      map[tasks.CaseRef]*StandingCase
 	sent       map[sentKey]*SentDay
+	tries      map[string][]*RefundTry // by the number that was asked about
 }
 
 // ChannelAnswer is what an applied refund:answer says.
@@ -103,7 +106,8 @@ func newState(book, books int, policy tasks.Policy, reads *Reads) *State {
 	return &State{book: book, books: books, policy: policy, accounts: make(map[AccountName]*Account, accounts),
 		byID: make(map[int64]*Account, accounts), orders: make(map[string]*Order, orders), withLines: make(map[string]bool, orders),
 		receipts: map[Receipt]bool{}, enrolments: map[enrolmentKey]*Enrolment{}, pages: map[pageKey][]Enrolment{},
-		answers: map[string]*ChannelAnswer{}, cases: map[tasks.CaseRef]*StandingCase{}, sent: map[sentKey]*SentDay{}}
+		answers: map[string]*ChannelAnswer{}, cases: map[tasks.CaseRef]*StandingCase{}, sent: map[sentKey]*SentDay{},
+		tries: map[string][]*RefundTry{}}
 }
 
 // Book is the book that the batch locked.
@@ -328,6 +332,7 @@ func (s *State) postRows(decision Decision) {
 	if decision.Sends != nil {
 		decision.Sends.post()
 	}
+	s.learn(decision.Learns)
 	for i := range decision.Enrolments {
 		enrolment := decision.Enrolments[i]
 		s.enrolments[enrolmentKey{enrolment.ProductID, enrolment.UserID}] = &enrolment

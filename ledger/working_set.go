@@ -114,6 +114,7 @@ func (b *batch) open(ctx context.Context, conn *pgx.Conn, state *State, reads *R
 	queueReceipts(&queries, state, reads)
 	queueCaseReads(&queries, state, reads)
 	queueChannelAnswers(&queries, state, reads)
+	queueRefundTries(&queries, state, reads)
 	queueEnrolments(&queries, state, reads)
 	queueSentDayReads(&queries, state, reads)
 	if err := conn.SendBatch(ctx, &queries).Close(); err != nil {
@@ -259,11 +260,7 @@ func queueChannelAnswers(queries *pgx.Batch, state *State, reads *Reads) {
 			&opened.Account, &caseFen, &opened.ClosedBy}, func() error {
 			found := answer
 			found.Amount = money.FromFen(fen)
-			if opened.Kind != "" {
-				standing := opened
-				standing.Ref.Book, standing.Amount = state.book, money.FromFen(caseFen)
-				found.Case = state.shareCase(&standing)
-			}
+			found.Case = state.openedBy(opened, caseFen)
 			state.answers[number] = &found
 			return nil
 		})

@@ -22,16 +22,28 @@ func sendRefund(_ *ledger.State, _ *ledger.Request, p *tasks.RefundOrder) ledger
 func Answer() ledger.Rule { return ledger.NewRule(readAnswer, bookAnswer) }
 
 func readAnswer(p *tasks.RefundResult, r *ledger.Reads) {
+	if isRetry(p) {
+		r.RefundTries(p.Number)
+	}
 	if goesToCash(p) {
 		r.Account(ledger.UserCash(p.UserID))
 	}
 }
 
-func bookAnswer(s *ledger.State, _ *ledger.Request, p *tasks.RefundResult) ledger.Decision {
-	d := decideAnswer(s, p)
+func bookAnswer(s *ledger.State, request *ledger.Request, p *tasks.RefundResult) ledger.Decision {
+	var d ledger.Decision
+	if isRetry(p) {
+		d = decideRetry(s, request, p)
+	} else {
+		d = decideAnswer(s, p)
+	}
 	d.Wakes = []string{answerTo(p.Number)}
 	return d
 }
+
+// isRetry says that an answer is to a number under which a failed refund was sent again. A payment that stood in suspense is none: each of
+// its returns takes it from there anew.
+func isRetry(p *tasks.RefundResult) bool { return p.CaseID == "" && !isFirst(p.Number) }
 
 // answerTo is what a revision waits for whose answer is not decided.
 func answerTo(number string) string { return string(tasks.RefundAnswer) + "/" + number }

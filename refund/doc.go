@@ -34,7 +34,8 @@
 //   - R6 The order says whose money it is. A refund that names another user is refused, in whichever book that user lives.
 //   - R7 A success moves a number's money to clearing once: as its answer, or as the revision of an answer that was a failure of the
 //     same amount, or by a person's statement between them. So the accounts end the same in whatever order a channel says that it has
-//     failed and that it has paid, unless the money had been paid in another way in between.
+//     failed and that it has paid, unless the money had been paid in another way in between. All numbers under which a leg was sent again
+//     are of the same money: the first that is paid takes it, each further one is paid twice (docs/adr/0027).
 //
 // # Splits
 //

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
+	"strings"
 )
 
 // numberBytes is what every channel takes as a refund's number: letters and digits, 8 to 32 of them at UnionPay; WeChat Pay and
@@ -18,3 +19,6 @@ func Number(refundID string, leg int) string {
 	sum := sha256.Sum256([]byte(refundID + "/" + strconv.Itoa(leg))) // an id holds no slash, so this has one reading
 	return (numberPrefix + hex.EncodeToString(sum[:]))[:numberBytes]
 }
+
+// isFirst says that a number may be one of Number's: nothing was sent for its leg before it.
+func isFirst(number string) bool { return strings.HasPrefix(number, numberPrefix) }

@@ -8,31 +8,62 @@ import (
 )
 
 // Revise is the rule of refund:revise: a channel that had answered that a refund failed has paid it. It moves what the success would have
-// moved, once the failure is applied, and is parked until then. The failure's case is over with it; when a person has paid the money in
-// another way by then, it was paid twice. An answer that is rejected, was no failure, or is of another amount is not revised. Only settled
-// asks for it, so amount and owner are taken from the request.
+// moved, once the failure is applied, and is parked until then. The failure's case is over with it, and so is the case of a later number of
+// the same money; when the money had been paid in another way by then, it was paid twice. An answer that is rejected, was no failure, or is
+// of another amount is not revised. Only settled asks for it, so amount and owner are taken from the request.
 func Revise() ledger.Rule { return ledger.NewRule(readRevision, bookRevision) }
 
-func readRevision(p *tasks.RefundRevision, r *ledger.Reads) { r.ChannelAnswer(p.Number) }
+func readRevision(p *tasks.RefundRevision, r *ledger.Reads) {
+	if p.CaseID != "" {
+		r.ChannelAnswer(p.Number)
+		return
+	}
+	r.RefundTries(p.Number)
+}
 
 func bookRevision(s *ledger.State, _ *ledger.Request, p *tasks.RefundRevision) ledger.Decision {
-	failure, applied := s.ChannelAnswer(p.Number)
+	if p.CaseID != "" {
+		failure, _ := s.ChannelAnswer(p.Number)
+		if d, revised := refuseRevision(p, failure); !revised {
+			return d
+		}
+		return reviseReturn(s, p, failure.Case)
+	}
+	t := look(s.RefundTries(p.Number), p.Number)
+	var failure *ledger.ChannelAnswer
+	if t.this != nil {
+		failure = t.this.Answer
+	}
+	if d, revised := refuseRevision(p, failure); !revised {
+		return d
+	}
+	d := bookPaid(s, p, t)
+	d.Learns = &ledger.TryEnd{Try: t.this, Revised: true}
+	return d
+}
+
+// refuseRevision says whether an answer is one that the revision revises; if not, what becomes of it: it waits for one that is not applied.
+func refuseRevision(p *tasks.RefundRevision, failure *ledger.ChannelAnswer) (_ ledger.Decision, revised bool) {
 	switch {
-	case !applied:
+	case failure == nil:
 		none := fmt.Sprintf("no answer to number %s is applied that could be revised", p.Number)
-		return ledger.Park(answerTo(p.Number)).OrElsewhere(tasks.AnswerMatchesNoRefund, none).OrRejected(tasks.AnswerMatchesNoRefund, none)
+		return ledger.Park(answerTo(p.Number)).OrElsewhere(tasks.AnswerMatchesNoRefund, none).OrRejected(tasks.AnswerMatchesNoRefund, none), false
 	case failure.Result != tasks.RefundFailed || p.Result != tasks.RefundSucceeded || failure.Amount != p.Amount:
 		return ledger.Reject(tasks.AnswerMatchesNoRefund, fmt.Sprintf("number %s was answered %s of %s, which %s of %s does not revise",
-			p.Number, failure.Result, failure.Amount, p.Result, p.Amount))
+			p.Number, failure.Result, failure.Amount, p.Result, p.Amount)), false
 	}
-	opened := failure.Case
+	return ledger.Decision{}, true
+}
+
+// reviseReturn books that a channel has paid the return of a payment that stood in suspense, after the case that its failure has opened.
+func reviseReturn(s *ledger.State, p *tasks.RefundRevision, opened *ledger.StandingCase) ledger.Decision {
 	switch {
 	case opened == nil:
-		return paidTwice(s, p, "whose amount user "+p.UserID+" had already got as cash")
+		return paidTwice(s, p, "and no case of its failure was opened")
 	case opened.ClosedBy == "":
 		d := ledger.Apply(fmt.Sprintf("%s has paid after all: the case %s of number %s is over", p.Channel, opened.Kind, p.Number))
 		d.Move(s.Account(opened.Account), s.Account(ledger.ChannelClearing(p.Channel)), p.Amount)
-		d.Closes = &ledger.Closing{Case: opened, Kind: tasks.RefundRevise, By: ledger.BySettled, Note: string(p.Channel) + " has paid after all"}
+		d.Closes = paidAfterAll(p, opened)
 		return d
 	case opened.ClosedBy == tasks.CloseCase:
 		return ledger.Apply(fmt.Sprintf("%s has paid, as was stated when case %s was closed", p.Channel, opened.Ref))

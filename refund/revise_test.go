@@ -21,7 +21,7 @@ func revision() *tasks.RefundRevision {
 func revise(t *testing.T, answered *ledger.ChannelAnswer) ledger.Decision {
 	t.Helper()
 	s := setup(tasks.Proportional, nil)
-	s.PutChannelAnswer("rf01", answered)
+	s.PutRefundTries("rf01", &ledger.RefundTry{Number: "rf01", Answer: answered})
 	return decide(t, s, refund.Revise(), revision())
 }
 
@@ -48,11 +48,13 @@ func TestSuccessAfterAFailureLeavesTheChannelsClearingAndEndsTheCase(t *testing.
 // What a person did with the failure's money decides what a later success means.
 func TestSuccessAfterAFailureThatAPersonHasDecided(t *testing.T) {
 	t.Parallel()
-	for by, twice := range map[tasks.Kind]bool{tasks.CreditCase: true, tasks.ReturnCase: true, tasks.CloseCase: false} {
+	for by, want := range map[tasks.Kind]struct{ moved, twice int }{
+		tasks.CreditCase: {1, 1}, tasks.CloseCase: {0, 0}, tasks.ReturnCase: {1, 0}, // of that, the other number is to be heard of
+	} {
 		answered := failure(false, 6_00)
 		answered.Case.ClosedBy = by
 		d := revise(t, answered)
-		if !d.Applied() || (len(d.Cases) == 1) != twice || (len(d.Transfers) == 1) != twice || d.Closes != nil {
+		if !d.Applied() || len(d.Cases) != want.twice || len(d.Transfers) != want.moved || d.Closes != nil {
 			t.Errorf("after %s: moves %v, cases %v, closes %v", by, moves(d), d.Cases, d.Closes)
 		}
 	}
@@ -88,5 +90,76 @@ func TestRevisionOfAnythingButThatFailureIsRejected(t *testing.T) {
 		if d := revise(t, answered); d.Reason() != tasks.AnswerMatchesNoRefund || len(d.Transfers) != 0 {
 			t.Errorf("%s: reason %q, moves %v", name, d.Reason(), moves(d))
 		}
+	}
+}
+
+// retry is the answer to a number under which a failed refund was sent again.
+func retry(end tasks.RefundEnd) *tasks.RefundResult {
+	p := answer(end, false)
+	p.Number = "rc02"
+	return p
+}
+
+// sentAgain are two tries of one leg: the first has failed, and its case was returned.
+func sentAgain() (first, second *ledger.RefundTry) {
+	failed := failure(false, 6_00)
+	failed.Case.ClosedBy = tasks.ReturnCase
+	return &ledger.RefundTry{Number: "rf01", Answer: failed}, &ledger.RefundTry{Number: "rc02"}
+}
+
+// R7, within one batch, where nothing is read anew: each order of hearing both ends the same.
+func TestLateSuccessAndTheAnswerToTheNextNumberInOneBatch(t *testing.T) {
+	t.Parallel()
+	for end, want := range map[tasks.RefundEnd]struct{ moved, twice int }{
+		tasks.RefundSucceeded: {2, 1}, tasks.RefundFailed: {1, 0},
+	} {
+		for _, lateFirst := range []bool{true, false} {
+			s := setup(tasks.Proportional, nil)
+			first, second := sentAgain()
+			s.PutRefundTries("rf01", first, second)
+			s.PutRefundTries("rc02", first, second)
+			heard := func(late bool) ledger.Decision {
+				if late {
+					return decide(t, s, refund.Revise(), revision())
+				}
+				return decide(t, s, refund.Answer(), retry(end))
+			}
+			a, b := heard(lateFirst), heard(!lateFirst)
+			if moved := len(a.Transfers) + len(b.Transfers); moved != want.moved {
+				t.Errorf("%s, late first %t: %d moves, want %d", end, lateFirst, moved, want.moved)
+			}
+			open, twice := 0, 0
+			for _, d := range []ledger.Decision{a, b} {
+				for _, c := range d.Cases {
+					if c.Kind == ledger.PaidTwice {
+						twice++
+					} else {
+						open++
+					}
+				}
+				if d.Closes != nil {
+					open--
+				}
+			}
+			if twice != want.twice || open != 0 {
+				t.Errorf("%s, late first %t: %d were paid twice, want %d; %d failures are open", end, lateFirst, twice, want.twice, open)
+			}
+		}
+	}
+}
+
+func TestFailureOfANumberWhoseMoneyAnotherHasPaidAsksNobody(t *testing.T) {
+	t.Parallel()
+	s := setup(tasks.Proportional, nil)
+	first, second := sentAgain()
+	first.Revised = true
+	s.PutRefundTries("rc02", first, second)
+	d := decide(t, s, refund.Answer(), retry(tasks.RefundFailed))
+	wantMoves(t, d)
+	if want := `wechat answered failed ("card void"), and has paid number rf01 of the same money`; d.Detail() != want || len(d.Cases) != 0 {
+		t.Errorf("detail %q, want %q; cases %v", d.Detail(), want, d.Cases)
+	}
+	if d.WaitsFor() != "" || len(d.Wakes) != 1 || d.Wakes[0] != "refund:answer/rc02" {
+		t.Errorf("wakes %v", d.Wakes)
 	}
 }

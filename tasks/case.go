@@ -65,7 +65,7 @@ func (c *fieldCheck) orCase(field, id, caseID string) {
 	}
 }
 
-// caseIdentity books what is asked of a case in the case's book, under the case's id: it is asked once of each kind, whoever asks.
+// caseIdentity books what is asked of a case in the case's book, under the case's id: the same is asked once, whoever asks.
 func caseIdentity(id string) identity {
 	ref, _ := ParseCaseID(id) // it was validated
 	return identity{key: id, book: ref.Book}
@@ -79,7 +79,8 @@ type CaseCredit struct {
 	Note   string `json:"note"` // why
 }
 
-// CaseReturn sends a channel's payment that stands in suspense back to its payer, through its channel, all of it.
+// CaseReturn sends a channel's payment that stands in suspense back to its payer, through its channel, all of it; or has a refund that failed
+// asked for again, under another number.
 type CaseReturn struct {
 	CaseID string `json:"case_id"`
 	By     string `json:"by"`
@@ -113,7 +114,13 @@ func (*CaseCredit) Kind() Kind  { return CreditCase }
 func (*CaseReturn) Kind() Kind  { return ReturnCase }
 func (*CaseClosing) Kind() Kind { return CloseCase }
 
-func (p *CaseCredit) identity() identity { return caseIdentity(p.CaseID) }
+// identity of a credit has the user in its key: one that names another user than the refund's is rejected, and must not spend the owner's.
+func (p *CaseCredit) identity() identity {
+	who := caseIdentity(p.CaseID)
+	who.key += ":" + p.UserID
+	return who
+}
+
 func (p *CaseReturn) identity() identity { return caseIdentity(p.CaseID) }
 
 // identity of a closing has the statement in its key: one that cannot be so of the case is rejected, and must not spend the other's key,
@@ -143,6 +150,26 @@ func (p *CaseClosing) validate(c *fieldCheck) {
 	c.caseID(p.CaseID)
 	oneOf(c, "statement", p.Statement, CaseStatements()...)
 	c.decision(p.By, p.Note)
+}
+
+// BySettled is who decides when no person does.
+const BySettled = "settled"
+
+// refuseBySettled refuses a person's decision in the name of settled: what the policy decides is asked by a rule, and by nobody else.
+func refuseBySettled(payload Payload) error {
+	var by string
+	switch p := payload.(type) {
+	case *CaseCredit:
+		by = p.By
+	case *CaseReturn:
+		by = p.By
+	case *CaseClosing:
+		by = p.By
+	}
+	if !strings.EqualFold(strings.TrimSpace(by), BySettled) {
+		return nil
+	}
+	return &FieldError{Field: "by", Problem: "is " + quote(by), Allowed: "the person who decides"}
 }
 
 // decision checks who decides something that a person must answer for, and why.

@@ -296,6 +296,9 @@ func (c *Client) prepare(payload Payload, lookAtPolicy func() error) (Request, e
 			return Request{}, err
 		}
 	}
+	if err := refuseBySettled(payload); err != nil {
+		return Request{}, err
+	}
 	request, err := NewRequest(payload, c.books, c.config.Clock.Now())
 	request.Producer = c.producer
 	return request, err

@@ -19,11 +19,11 @@ const (
 	SweepRun        Kind = "sweep:run"
 )
 
-// The kinds that a person asks for who decides a case. Each is asked of a case once: its key is the case's id.
+// The kinds that a person asks for who decides a case. Each is asked of a case once: its key begins with the case's id.
 const (
 	// CreditCase pays the money that stands behind a case to a user.
 	CreditCase Kind = "case:credit"
-	// ReturnCase sends a payment that stands in suspense back to its payer.
+	// ReturnCase sends a payment that stands in suspense back to its payer, or a refund that failed again.
 	ReturnCase Kind = "case:return"
 	// CloseCase closes a case by a statement of what became of its money outside of the books.
 	CloseCase Kind = "case:close"

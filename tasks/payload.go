@@ -159,6 +159,13 @@ func SuspensionCauses() []SuspensionCause {
 	return []SuspensionCause{UnknownOrder, ClosedOrder, WrongAmount, WrongChannel, SecondPayment, UsedPayment, RefundedPayment}
 }
 
+// ReturnableCauses lists the causes for which a policy may have payments sent back by themselves: those of a recharge order of ours, which
+// says that the payment was for us and not what it should have been. A number that is unknown may be another system's at the same merchant;
+// a payment that was used or refunded already would be paid back from other money.
+func ReturnableCauses() []SuspensionCause {
+	return []SuspensionCause{SecondPayment, ClosedOrder, WrongAmount, WrongChannel}
+}
+
 // Reward is a gift of a campaign: spendable, never cash.
 type Reward struct {
 	RewardID   string       `json:"reward_id"`

@@ -59,6 +59,8 @@ type Policy struct {
 	TransferredPerDayMax money.Amount `json:"transferred_per_day_max"`
 	// TransfersPerDayMax is how many transfers a user may send on one business date.
 	TransfersPerDayMax int `json:"transfers_per_day_max"`
+	// ReturnedSuspensions are the causes of suspension whose payments are sent back by themselves.
+	ReturnedSuspensions []SuspensionCause `json:"returned_suspensions"`
 }
 
 // transfersPerDayMost is no limit in practice: twelve transfers a second, all day long.
@@ -81,6 +83,7 @@ func DefaultPolicy() Policy {
 		SweepUsersMax:           2000,
 		TransferredPerDayMax:    money.FromFen(5000_00),
 		TransfersPerDayMax:      50,
+		ReturnedSuspensions:     []SuspensionCause{SecondPayment},
 	}
 }
 
@@ -110,6 +113,9 @@ func ParsePolicy(document []byte) (Policy, error) {
 		check.id(fmt.Sprintf("merchants_without_balance[%d]", i), merchant)
 	}
 	check.products(policy.Products)
+	for i, cause := range policy.ReturnedSuspensions {
+		oneOf(&check, fmt.Sprintf("returned_suspensions[%d]", i), cause, ReturnableCauses()...)
+	}
 	if policy.ParkHoursMax < 1 || policy.ParkHoursMax > 24*90 {
 		check.refuse("park_hours_max", fmt.Sprintf("is %d", policy.ParkHoursMax), "1 to 2160")
 	}
@@ -181,6 +187,11 @@ func (p *Policy) Product(id string) (Product, bool) {
 		return Product{}, false
 	}
 	return p.Products[i], true
+}
+
+// Returns says whether a payment that was suspended for a cause is sent back by itself.
+func (p *Policy) Returns(cause SuspensionCause) bool {
+	return slices.Contains(ReturnableCauses(), cause) && slices.Contains(p.ReturnedSuspensions, cause)
 }
 
 // checkProduct refuses a payload that names a product which the policy does not offer.

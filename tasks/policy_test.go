@@ -3,6 +3,7 @@ package tasks_test
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -51,6 +52,9 @@ func TestPolicyThatCannotCountIsRefused(t *testing.T) {
 		`{"products":[{"product_id":"x","min_sweep":"1.00"},{"product_id":"x","min_sweep":"2.00"}]}`: "products[1].product_id",
 		`{"park_hours_max":5} {}`:                                                                    "policy",
 		`{"park_hours_max":0}`:                                                                       "park_hours_max",
+		`{"returned_suspensions":["used_payment"]}`:                                                  "returned_suspensions[0]",
+		`{"returned_suspensions":["second_payment","refunded_payment"]}`:                             "returned_suspensions[1]",
+		`{"returned_suspensions":["unknown_order"]}`:                                                 "returned_suspensions[0]",
 		`{"park_hours_max":2161}`:                                                                    "park_hours_max",
 		`{"sweep_users_max":0}`:                                                                      "sweep_users_max",
 		`{"sweep_users_max":20001}`:                                                                  "sweep_users_max",
@@ -117,5 +121,24 @@ func TestPolicyIsReadOnceForAllThatACallRefuses(t *testing.T) {
 	}
 	if n := reads.count.Load(); n != 1 {
 		t.Errorf("the policy was read %d times", n)
+	}
+}
+
+func TestPolicySaysWhichSuspensionsAreReturned(t *testing.T) {
+	t.Parallel()
+	for document, want := range map[string][]tasks.SuspensionCause{
+		`{}`:                          {tasks.SecondPayment},
+		`{"returned_suspensions":[]}`: nil,
+		`{"returned_suspensions":["closed_order","wrong_amount"]}`: {tasks.ClosedOrder, tasks.WrongAmount},
+	} {
+		policy, err := tasks.ParsePolicy([]byte(document))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, cause := range tasks.SuspensionCauses() {
+			if got := policy.Returns(cause); got != slices.Contains(want, cause) {
+				t.Errorf("%s: %s is returned: %t", document, cause, got)
+			}
+		}
 	}
 }

@@ -105,6 +105,7 @@ const (
 	CaseHasNoPayment      Reason = "case_has_no_payment"
 	CaseHasMoney          Reason = "case_has_money"
 	TransferLimit         Reason = "transfer_limit"
+	ChannelHoldsMoney     Reason = "channel_holds_money"
 )
 
 // Status says what acceptance made of a request.

@@ -10,11 +10,14 @@ import (
 )
 
 // CreditCase is the rule of case:credit: all the money that stands behind a case becomes a user's cash, and the case is closed (W7). When
-// the user lives in another book it goes there as a transfer's does (W6).
+// the user lives in another book it goes there as a transfer's does (W6). What a refund could not pay is credited to its order's user alone;
+// whose a payment in suspense is, the person says.
 func CreditCase() ledger.Rule { return ledger.NewRule(readCredit, creditCase) }
 
-// ReturnCase is the rule of case:return: a payment that stands in suspense is sent back through its channel, whole, and the case is closed
-// (W7). A follow-up asks the channel. Should the channel not pay, the money comes back to suspense under a new case.
+// ReturnCase is the rule of case:return: a payment that stands in suspense is sent back through its channel, whole, or a refund that failed
+// is sent again, and the case is closed (W7). A follow-up asks the channel, under the case's own number (ReturnNumber). Should the channel
+// not pay, the payment comes back to suspense, and what was a refund's stays in refunding, under a new case. A refund whose money the channel
+// holds (tasks.RefundResult.HeldByChannel) is not sent again: that would be paid from other money.
 func ReturnCase() ledger.Rule { return ledger.NewRule(readReturn, returnCase) }
 
 // CloseCase is the rule of case:close: a case is closed by a statement of what became of its money outside of the books. Money that stands
@@ -65,6 +68,8 @@ func creditCase(s *ledger.State, request *ledger.Request, p *tasks.CaseCredit) l
 		return ledger.Reject(reason, detail)
 	case !found.Kind.HasMoney():
 		return ledger.Reject(tasks.CaseHasNoMoney, shortageOf(found))
+	case !mayOwn(p.UserID, found):
+		return ledger.Reject(tasks.OrderOfAnotherUser, "case "+p.CaseID+" is of a refund of another user's order")
 	}
 	d := ledger.Apply("")
 	d.Closes = &ledger.Closing{Case: found, Kind: tasks.CreditCase, By: p.By, Note: p.Note}
@@ -80,21 +85,52 @@ func creditCase(s *ledger.State, request *ledger.Request, p *tasks.CaseCredit) l
 	return d
 }
 
+// mayOwn says whether a case's money may be a user's. Whose a refund was is read from what its channel was asked, which was made from the
+// order (R6 of package refund); of a payment that stood in suspense nobody knows it but the person who decides.
+func mayOwn(userID string, found *ledger.StandingCase) bool {
+	if found.Kind != ledger.FailedRefund {
+		return true
+	}
+	return found.Sent != nil && (found.Sent.CaseID != "" || found.Sent.UserID == userID)
+}
+
 func returnCase(s *ledger.State, request *ledger.Request, p *tasks.CaseReturn) ledger.Decision {
 	found, reason, detail := refusePayout(s, p.CaseID)
 	switch {
 	case reason != "":
 		return ledger.Reject(reason, detail)
-	case found.Payment == ledger.Receipt{}:
-		return ledger.Reject(tasks.CaseHasNoPayment, "a "+string(found.Kind)+" is no payment that stands in suspense")
+	case found.Payment == ledger.Receipt{} && (found.Kind != ledger.FailedRefund || found.Sent == nil):
+		return ledger.Reject(tasks.CaseHasNoPayment, "a "+string(found.Kind)+" is neither a payment in suspense nor a refund that failed")
+	case found.Answer != nil && !found.Answer.TakesAnotherNumber():
+		return ledger.Reject(tasks.ChannelHoldsMoney, heldOf(found.Answer))
 	}
-	payment := found.Payment
 	d := ledger.Apply("")
 	d.Closes = &ledger.Closing{Case: found, Kind: tasks.ReturnCase, By: p.By, Note: p.Note}
+	if found.Kind == ledger.FailedRefund {
+		d.FollowUps = []tasks.Payload{again(found.Sent, request, p)}
+		return d
+	}
+	payment := found.Payment
 	d.Move(s.Account(found.Account), s.Account(ledger.ChannelRefunding(payment.Channel)), found.Amount)
 	d.FollowUps = []tasks.Payload{&tasks.RefundOrder{Number: ReturnNumber(p.CaseID), CaseID: p.CaseID, Channel: payment.Channel,
 		ChannelTxnID: payment.TxnID, Captured: found.Amount, Amount: found.Amount, OccurredAt: request.OccurredAt}}
 	return d
+}
+
+// again is a refund's order under the case's number. The money is in refunding already: it is the leg's until a number of it is paid.
+func again(sent *tasks.RefundOrder, request *ledger.Request, p *tasks.CaseReturn) *tasks.RefundOrder {
+	order := *sent
+	order.Number, order.OccurredAt = ReturnNumber(p.CaseID), request.OccurredAt // channels find a number by its time too
+	return &order
+}
+
+// heldOf says why a refund that has ended is not to be asked for again, and what to do.
+func heldOf(answer *tasks.RefundResult) string {
+	if answer.HeldByChannel() {
+		return "the channel holds the money: apply for the abnormal refund in its pages (to the merchant's card), then credit the owner, or close it"
+	}
+	return fmt.Sprintf("%s ended number %s as %s, which this version does not know: it may have been paid", answer.Channel, answer.Number,
+		answer.Result)
 }
 
 func closeCase(s *ledger.State, _ *ledger.Request, p *tasks.CaseClosing) ledger.Decision {

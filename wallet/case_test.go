@@ -3,6 +3,7 @@ package wallet_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -21,8 +22,9 @@ func standing(t testing.TB) map[ledger.CaseKind]*ledger.StandingCase {
 	found := map[ledger.CaseKind]*ledger.StandingCase{
 		ledger.UnmatchedRecharge: {Account: ledger.Suspense(tasks.SourceAlipay), Payment: paid},
 		ledger.FailedReturn:      {Account: ledger.Suspense(tasks.SourceAlipay), Payment: paid},
-		ledger.FailedRefund:      {Account: ledger.ChannelRefunding(tasks.SourceAlipay)},
-		ledger.PaidTwice:         {Account: ledger.ChannelRefunding(tasks.SourceAlipay)},
+		ledger.FailedRefund: {Account: ledger.ChannelRefunding(tasks.SourceAlipay), Sent: sentRefund(t),
+			Answer: &tasks.RefundResult{Number: "rf1", Channel: tasks.SourceAlipay, Result: tasks.RefundFailed}},
+		ledger.PaidTwice: {Account: ledger.ChannelRefunding(tasks.SourceAlipay)},
 	}
 	for kind, c := range found {
 		c.Ref, c.Kind, c.Amount = caseRef, kind, yuan(t, "10.00")
@@ -31,6 +33,13 @@ func standing(t testing.TB) map[ledger.CaseKind]*ledger.StandingCase {
 		t.Fatal("a kind of case is not looked at")
 	}
 	return found
+}
+
+// sentRefund is what Alipay could not pay of ada's order.
+func sentRefund(t testing.TB) *tasks.RefundOrder {
+	t.Helper()
+	return &tasks.RefundOrder{Number: "rf1", RefundID: "r1", OrderID: "o1", UserID: "ada", Leg: 1, Channel: tasks.SourceAlipay,
+		ChannelTxnID: "t9", Captured: yuan(t, "30.00"), Amount: yuan(t, "10.00"), OccurredAt: occurredAt}
 }
 
 // withCase is a book with the case and a user of it.
@@ -77,7 +86,7 @@ func TestEachKindOfCaseHasItsWaysOut(t *testing.T) {
 		"paid": move{suspense, clearing, "10.00"}, "shortage stays": tasks.CaseHasMoney}
 	want := map[ledger.CaseKind]map[string]any{
 		ledger.UnmatchedRecharge: suspended, ledger.FailedReturn: suspended,
-		ledger.FailedRefund: {"credit": move{refunding, "user/ada/cash", "10.00"}, "return": tasks.CaseHasNoPayment,
+		ledger.FailedRefund: {"credit": move{refunding, "user/ada/cash", "10.00"}, "return": nil,
 			"paid": move{refunding, clearing, "10.00"}, "shortage stays": tasks.CaseHasMoney},
 		ledger.PaidTwice: {"credit": tasks.CaseHasNoMoney, "return": tasks.CaseHasNoPayment, "paid": tasks.CaseHasNoMoney,
 			"shortage stays": nil},
@@ -178,4 +187,58 @@ func TestReturnAsksTheChannelOnceUnderANumberOfItsOwn(t *testing.T) {
 		strings.Trim(number, "abcdefghijklmnopqrstuvwxyz0123456789") != "" || !strings.HasPrefix(number, "rc") {
 		t.Errorf("number %q, again %q", number, again)
 	}
+}
+
+// A refund that failed is sent again for the same leg, payment, total and amount, under the case's number; its money is in refunding already.
+func TestFailedRefundIsSentAgainUnderTheCasesNumber(t *testing.T) {
+	t.Parallel()
+	d := withCase(1, standing(t)[ledger.FailedRefund]).decide(t, wallet.ReturnCase(), returning())
+	wantMoves(t, d)
+	want := sentRefund(t)
+	want.Number, want.OccurredAt = wallet.ReturnNumber(caseRef.String()), time.Time{} // of the return
+	if diff := cmp.Diff([]tasks.Payload{want}, d.FollowUps); diff != "" {
+		t.Errorf("follow-ups (-want +got):\n%s", diff)
+	}
+}
+
+// Another number is only for a refund that ended as if it had not been asked for.
+func TestRefundThatMayBePaidUnderItsNumberIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []ledger.CaseKind{ledger.FailedRefund, ledger.FailedReturn} {
+		for name, c := range map[string]struct {
+			answer tasks.RefundResult
+			detail string
+		}{
+			"held": {tasks.RefundResult{Channel: tasks.SourceWeChat, Result: tasks.RefundFailed, Reason: "ABNORMAL"}, "the channel holds the money: " +
+				"apply for the abnormal refund in its pages (to the merchant's card), then credit the owner, or close it"},
+			"unknown": {tasks.RefundResult{Number: "rf1", Channel: tasks.SourceWeChat, Result: "reversed"},
+				"wechat ended number rf1 as reversed, which this version does not know: it may have been paid"},
+		} {
+			found := standing(t)[kind]
+			found.Answer = &c.answer
+			d := withCase(1, found).decide(t, wallet.ReturnCase(), returning())
+			if d.Reason() != tasks.ChannelHoldsMoney || d.Detail() != c.detail {
+				t.Errorf("%s, %s: %s, %q", kind, name, d.Reason(), d.Detail())
+			}
+		}
+	}
+}
+
+// Whose a refund was is read from what its channel was asked, whatever a payload says; whose suspense is, a person says.
+func TestFailedRefundIsCreditedToNobodyButItsOrdersUser(t *testing.T) {
+	t.Parallel()
+	for kind, found := range standing(t) {
+		if !kind.HasMoney() {
+			continue
+		}
+		f := withCase(1, found).user("eve", 0, notOpened)
+		d := f.decide(t, wallet.CreditCase(), crediting("eve"))
+		if refused := d.Reason() == tasks.OrderOfAnotherUser; refused != (kind == ledger.FailedRefund) || strings.Contains(d.Detail(), "ada") {
+			t.Errorf("%s is credited to eve: %s, %q", kind, d.Reason(), d.Detail())
+		}
+	}
+	lost := standing(t)[ledger.FailedRefund]
+	lost.Sent = nil
+	wantReject(t, withCase(1, lost).decide(t, wallet.CreditCase(), crediting("ada")), tasks.OrderOfAnotherUser,
+		"case "+caseRef.String()+" is of a refund of another user's order")
 }

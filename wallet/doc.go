@@ -12,7 +12,7 @@
 //	transfer:send      user cash -> user cash, or user cash -> interbook/<n> and a transfer:receive in book n
 //	transfer:receive   interbook/<n> -> user cash
 //	case:credit        suspense | channel refunding -> user cash, or -> interbook/<n> and a transfer:receive in book n; the case is closed
-//	case:return        suspense -> channel refunding, and a refund:send; the case is closed
+//	case:return        suspense -> channel refunding, and a refund:send; of a failed refund the refund:send alone; the case is closed
 //	case:close         suspense | channel refunding -> channel clearing, as a person states; the case is closed
 //
 // # Invariants
@@ -26,7 +26,8 @@
 //   - W6 A transfer between two books is one debit here and one credit there. The credit is a follow-up request, stored in the
 //     transaction of the debit, so that it cannot be lost; it has no rule to refuse it.
 //   - W7 A case has one way out. It is closed in the transaction that moves its money, all of it, and by nothing else; what would be a
-//     second way out is refused. Each is asked for under the case's id, so that asking again is a replay.
+//     second way out is refused; a refund that is sent again stays where it is, and a refund's money is credited to its order's user
+//     alone. Each is asked for under the case's id, so that asking again is a replay.
 //   - W8 What a user sends to others on one business date is within the policy's limits of a day, in amount and in number, and a transfer that
 //     fits is not refused for them. One of exactly what is left fits. What a user receives is not limited; a case:credit is no transfer of
 //     a user's and does not count.

@@ -56,3 +56,24 @@ func TestPaymentIsCreditedOrSuspendedAndNeverBoth(t *testing.T) {
 		t.Errorf("cash is %s, want 100.00", got)
 	}
 }
+
+// What the policy lists is sent back by a follow-up in settled's name, which names the case that this very request opens.
+func TestPaymentWhoseCauseThePolicyListsIsSentBackByItself(t *testing.T) {
+	t.Parallel()
+	for _, cause := range tasks.SuspensionCauses() {
+		f := setup(1).payment(tasks.SourceAlipay, "t1", false)
+		f.Policy().ReturnedSuspensions = tasks.SuspensionCauses() // a document that was not validated too
+		p := suspension(t, "t1", "10.00")
+		p.Cause = cause
+		d := f.decide(t, wallet.RechargeSuspend(), p)
+		wantMoves(t, d, move{"channel/alipay/clearing", "suspense/alipay", "10.00"})
+		var want []tasks.Payload
+		if cause != tasks.UnknownOrder && cause != tasks.UsedPayment && cause != tasks.RefundedPayment {
+			want = []tasks.Payload{&tasks.CaseReturn{CaseID: "0.00000000-0000-0000-0000-000000000000.0", By: "settled",
+				Note: "policy: returned_suspensions has " + string(cause)}}
+		}
+		if diff := cmp.Diff(want, d.FollowUps); diff != "" || len(d.Cases) != 1 {
+			t.Errorf("%s: cases %v; follow-ups (-want +got):\n%s", cause, d.Cases, diff)
+		}
+	}
+}

@@ -42,15 +42,21 @@ WHERE disabled_at IS NULL OR gone
 ORDER BY id`
 
 // readOutcomesSQL reads the next outcomes of a book with who is to be told: the request's producer, but for what a channel says of a
-// refund the refund's or the return's of a case, and for a payment that a channel's notice told of the recharge order's. Outcomes of one time belong to one
-// batch and are read together; within it, transfers are numbered in the order in which they were decided.
+// refund the refund's or the return's of a case, and for a payment that a channel's notice told of, or that settled sends back by itself, the
+// recharge order's. Outcomes of one time belong to one batch and are read together; within it, transfers are numbered in the order in which
+// they were decided.
 const readOutcomesSQL = `
 SELECT o.request_id, o.decided_at, r.kind, o.result,
        CASE WHEN r.kind IN ('refund:answer', 'refund:revise') THEN r.payload ->> 'result' ELSE '' END,
        coalesce(CASE
            WHEN r.kind IN ('refund:answer', 'refund:revise')
                THEN coalesce((SELECT producer FROM requests WHERE kind = 'refund:apply' AND key = r.payload ->> 'refund_id'),
-                   (SELECT producer FROM requests WHERE kind = 'case:return' AND key = r.payload ->> 'case_id'))
+                   (SELECT producer FROM requests WHERE kind = 'case:return' AND key = r.payload ->> 'case_id' AND producer <> 'settled'),
+                   (SELECT w.producer
+                    FROM requests q
+                    JOIN recharge_orders w ON w.recharge_id = q.payload ->> 'recharge_id'
+                    WHERE q.kind = 'recharge:suspend' AND q.book = split_part(r.payload ->> 'case_id', '.', 1)::smallint
+                      AND q.id = split_part(r.payload ->> 'case_id', '.', 2)::uuid))
            WHEN r.kind = 'recharge:confirm' THEN (SELECT producer FROM recharge_orders WHERE recharge_id = r.key)
            WHEN r.kind = 'recharge:suspend' THEN (SELECT producer FROM recharge_orders WHERE recharge_id = r.payload ->> 'recharge_id')
        END, r.producer)

@@ -502,3 +502,32 @@ func TestOutcomesBecomeVisibleInTheOrderOfTheirTimes(t *testing.T) {
 		t.Errorf("%d messages of %d outcomes", got, lanes*each)
 	}
 }
+
+// What settled sends back by itself is told to who opened the recharge order, as that it was suspended is; a person's return is told to them.
+func TestReturnThatSettledAsksForIsToldToWhoOpenedTheOrder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	shop, _, err := w.registry.Add(t.Context(), NewEndpoint{Producer: "shop", URL: "http://127.0.0.1:1",
+		Events: []Event{RechargeSuspended, RefundChannelSucceeded}, By: "ada"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.exec(t, `INSERT INTO recharge_orders (book, recharge_id, user_id, channel, amount_fen, out_trade_no, producer, expires_at)
+		VALUES ($1, 'rc1', 'u1', 'wechat', 1000, 'S0000001', 'shop', now() + interval '1 hour')`, tasks.BookOf("u1", 4))
+	for _, receipt := range w.Hear(t, &tasks.Suspension{Channel: tasks.SourceWeChat, ChannelTxnID: "wx2", OutTradeNo: "S0000001",
+		Amount: ledgertest.Yuan("10.00"), Cause: tasks.SecondPayment, UserID: "u1", RechargeID: "rc1", OccurredAt: noon}) {
+		w.Apply(t, receipt)
+	}
+	w.Settle(t)
+	var number, caseID string
+	if err := w.DB.Pool.QueryRow(t.Context(), "SELECT key, payload ->> 'case_id' FROM requests WHERE kind = 'refund:send'").Scan(&number, &caseID); err != nil {
+		t.Fatal(err)
+	}
+	w.Do(t, &tasks.RefundResult{Number: number, CaseID: caseID, Channel: tasks.SourceWeChat, Amount: ledgertest.Yuan("10.00"),
+		Result: tasks.RefundSucceeded, OccurredAt: noon})
+	w.gatherAll(t)
+	if diff := cmp.Diff([]string{"1 recharge.suspended wechat/wx2 waiting", "2 refund.channel_succeeded " + number + " waiting"},
+		w.told(t, shop)); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}

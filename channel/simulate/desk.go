@@ -16,6 +16,9 @@ import (
 // failedReason is why refunds fail here. Dialects have their own words for it.
 const failedReason = "the payer's account is closed"
 
+// closedReason is that of refunds for which the merchant had too little money for too long.
+const closedReason = "CLOSED"
+
 // desk is the state of one channel, and implements Desk for its interfaces. Its methods may be called at the same time.
 type desk struct {
 	dialect KeyedDialect
@@ -217,6 +220,9 @@ func (d *desk) take(number, channelTxnID, outTradeNo string, amount money.Amount
 	}
 	if d.dice.hits(d.faults.FailedRefunds, "failed_refunds", number) {
 		l.End, l.Reason = channel.RefundFailed, failedReason
+	}
+	if d.dice.hits(d.faults.ClosedRefunds, "closed_refunds", number) {
+		l.End, l.Reason = channel.RefundFailed, closedReason
 	}
 	if d.dice.hits(d.faults.RevisedRefunds, "revised_refunds", number) {
 		l.End, l.Reason, l.RevisedAt = channel.RefundFailed, failedReason, l.EndsAt.Add(max(d.slow, 1))

@@ -28,6 +28,9 @@ type Faults struct {
 	HangingAnswers int `json:"hanging_answers"`
 	// FailedRefunds of the refunds end as failed.
 	FailedRefunds int `json:"failed_refunds"`
+	// ClosedRefunds of the refunds end as failed because the merchant's money stayed short: WeChat Pay says CLOSED of these, and ABNORMAL of the
+	// others that fail.
+	ClosedRefunds int `json:"closed_refunds"`
 	// RevisedRefunds of the refunds end as failed, and are paid after all: later by as much as a slow one takes.
 	RevisedRefunds int `json:"revised_refunds"`
 	// SlowRefunds of the refunds are processing when they are answered, and end later.
@@ -44,7 +47,8 @@ func (f Faults) Check() error {
 	}{
 		{"duplicates", f.Duplicates}, {"repeats", f.Repeats}, {"reorders", f.Reorders}, {"delays", f.Delays},
 		{"lost", f.Lost}, {"wrong_amounts", f.WrongAmounts}, {"lost_answers", f.LostAnswers}, {"hanging_answers", f.HangingAnswers},
-		{"failed_refunds", f.FailedRefunds}, {"revised_refunds", f.RevisedRefunds}, {"slow_refunds", f.SlowRefunds}, {"probes", f.Probes},
+		{"failed_refunds", f.FailedRefunds}, {"closed_refunds", f.ClosedRefunds},
+		{"revised_refunds", f.RevisedRefunds}, {"slow_refunds", f.SlowRefunds}, {"probes", f.Probes},
 	} {
 		if rate.perMille < 0 || rate.perMille > 1000 {
 			return &tasks.FieldError{Field: rate.name, Problem: fmt.Sprintf("is %d", rate.perMille), Allowed: "0 to 1000, per mille"}

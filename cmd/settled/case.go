@@ -17,7 +17,7 @@ type caseCommand struct {
 	List   caseListCommand   `cmd:"" help:"List the cases that wait for a person, or all."`
 	Show   caseShowCommand   `cmd:"" help:"Show one case, and what became of it."`
 	Credit caseCreditCommand `cmd:"" help:"Pay the money behind a case to a user's balance."`
-	Return caseReturnCommand `cmd:"" help:"Send a payment that stands in suspense back to its payer."`
+	Return caseReturnCommand `cmd:"" help:"Send a payment that stands in suspense back to its payer, or a refund that failed again."`
 	Close  caseCloseCommand  `cmd:"" help:"Close a case by saying what became of its money outside."`
 }
 
@@ -156,7 +156,7 @@ func (caseShowCommand) Help() string {
       opened     2026-01-02 12:00:00.480 by recharge:suspend wechat/4200001
       ...
 
-Of a payment that was sent back it tells how far its channel is. Exit code 1: there is no such case.`
+Of what was sent back it tells how far its channel is, and which other cases of the same payment are open. Exit code 1: there is no such case.`
 }
 
 // Run shows the case.
@@ -179,12 +179,16 @@ func (c *caseShowCommand) Run(ctx context.Context, p *Program) error {
 		if err != nil {
 			return err
 		}
-		printCase(p.Stdout, &found, returned)
+		beside, err := reader.CasesBeside(ctx, ref)
+		if err != nil {
+			return err
+		}
+		printCase(p.Stdout, &found, returned, beside)
 		return nil
 	})
 }
 
-func printCase(w io.Writer, found *ledger.CaseRecord, returned []ledger.ChannelRefund) {
+func printCase(w io.Writer, found *ledger.CaseRecord, returned []ledger.ChannelRefund, beside []ledger.CaseBeside) {
 	state := "open"
 	if found.Closing != nil {
 		state = "closed"
@@ -202,6 +206,9 @@ func printCase(w io.Writer, found *ledger.CaseRecord, returned []ledger.ChannelR
 	}
 	for i := range returned {
 		facts = append(facts, [2]string{"return", fmt.Sprintf("number %s, %s %s", returned[i].Number, returned[i].State, oneLine(returned[i].Reason))})
+	}
+	for _, other := range beside {
+		facts = append(facts, [2]string{"also open", fmt.Sprintf("%s %s, of the same payment", other.Kind, other.ID)})
 	}
 	for _, fact := range facts {
 		fmt.Fprintln(w, trimRight(fmt.Sprintf("  %-10s  %s", fact[0], fact[1])))
@@ -231,7 +238,7 @@ func (caseCreditCommand) Help() string {
 	return `All of it goes to the user's cash, and the case is closed. Example:
 
     $ settled case credit 2.019b1c0e-6d5a-7c2e-9d4e-0a6f3f2b1c11.0 --user u1 --by ada --note "paid the closed order, called"
-    case:credit 2.019b1c0e-6d5a-7c2e-9d4e-0a6f3f2b1c11.0: applied
+    case:credit 2.019b1c0e-6d5a-7c2e-9d4e-0a6f3f2b1c11.0:u1: applied
 
 ` + decisionHelp
 }
@@ -258,7 +265,9 @@ type caseReturnCommand struct{ decisionFlags }
 // Help is shown below the command's summary.
 func (caseReturnCommand) Help() string {
 	return `The channel is asked to refund the payment, all of it, under a number that it pays once, and the case is closed. When it ` +
-		`refuses for good the money stands in suspense again, under a new case of kind failed_return. Example:
+		`refuses for good the money stands in suspense again, under a new case of kind failed_return. Of a failed_refund the refund is asked ` +
+		`for again, under a number of the case's own; when it fails again, that is a new failed_refund. Not when the channel holds the money ` +
+		`(WeChat Pay's ABNORMAL): that is sent on in the channel's pages. Example:
 
     $ settled case return 2.019b1c0e-6d5a-7c2e-9d4e-0a6f3f2b1c11.0 --by ada --note "paid twice"
     case:return 2.019b1c0e-6d5a-7c2e-9d4e-0a6f3f2b1c11.0: applied

@@ -44,6 +44,7 @@ type faultFlags struct {
 	LostAnswers    int `name:"lost-answers" default:"0" placeholder:"N" help:"Of 1000 refunds, how many are taken without an answer (default ${default})."`
 	HangingAnswers int `name:"hanging-answers" default:"0" placeholder:"N" help:"Of 1000 refunds, how many are taken and answered with nothing, until the merchant gives up or half a minute is over (default ${default})."`
 	FailedRefunds  int `name:"failed-refunds" default:"0" placeholder:"N" help:"Of 1000 refunds, how many end as failed (default ${default})."`
+	ClosedRefunds  int `name:"closed-refunds" default:"0" placeholder:"N" help:"Of 1000 refunds, how many end as failed for want of the merchant's money, which WeChat Pay calls CLOSED (default ${default})."`
 	RevisedRefunds int `name:"revised-refunds" default:"0" placeholder:"N" help:"Of 1000 refunds, how many end as failed and are paid after all, --refund-time later (default ${default})."`
 	SlowRefunds    int `name:"slow-refunds" default:"500" placeholder:"N" help:"Of 1000 refunds, how many are processing first (default ${default})."`
 	Probes         int `default:"0" placeholder:"N" help:"Of 1000 deliveries, how many come after one with a wrong signature, as WeChat Pay does (default ${default})."`
@@ -86,6 +87,7 @@ Every fault, by its flag or at any time, and new keys at once:
     $ curl http://127.0.0.1:8090/faults -d '{"lost_answers":1000}'     # refunds are taken, and the connection breaks
     $ curl http://127.0.0.1:8090/faults -d '{"hanging_answers":1000}'  # refunds are taken, and nothing is answered
     $ curl http://127.0.0.1:8090/faults -d '{"failed_refunds":1000}'   # refunds fail
+    $ curl http://127.0.0.1:8090/faults -d '{"closed_refunds":1000}'   # refunds fail for want of money: WeChat Pay's CLOSED
     $ curl http://127.0.0.1:8090/faults -d '{"revised_refunds":1000}'  # refunds fail, and are paid after all
     $ curl http://127.0.0.1:8090/faults -d '{"slow_refunds":1000}'     # refunds are processing first
     $ curl http://127.0.0.1:8090/faults -d '{"probes":1000}'           # WeChat Pay's wrong signatures come before deliveries

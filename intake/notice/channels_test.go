@@ -76,7 +76,7 @@ func (m mouth) rechargeBy(t *testing.T, id, txn string) channel.Notice {
 	return paid(order, txn)
 }
 
-func TestEveryChannelsPaymentIsCreditedOrSuspendedAndAcknowledged(t *testing.T) {
+func TestEveryChannelsPaymentIsCreditedSuspendedOrSentBackAndAcknowledged(t *testing.T) {
 	t.Parallel()
 	forEachChannel(t, func(t *testing.T, m mouth) {
 		first := m.rechargeBy(t, "rc1", "2026030222001400010001")
@@ -90,7 +90,7 @@ func TestEveryChannelsPaymentIsCreditedOrSuspendedAndAcknowledged(t *testing.T) 
 			}
 		}
 		m.expectCounted(t, map[string]int{"confirmed": 1, "replayed": 2, "suspended": 2})
-		m.expect(t, map[ledger.AccountName]string{cash: "100.00", ledger.Suspense(m.Source()): "199.99"})
+		m.expect(t, map[ledger.AccountName]string{cash: "100.00", ledger.Suspense(m.Source()): "99.99", ledger.ChannelRefunding(m.Source()): "100.00"})
 	})
 }
 

@@ -103,7 +103,11 @@ func TestPaymentThatIsNoRechargeStandsInSuspenseWithACase(t *testing.T) {
 				d.settle(t)
 			}
 			d.expectCounted(t, map[string]int{"suspended": 1, "replayed": 2})
-			d.expect(t, map[ledger.AccountName]string{cash: before.String(), ledger.Suspense(n.Channel): n.Amount.String()})
+			standsIn := ledger.Suspense(n.Channel)
+			if c.cause == tasks.SecondPayment {
+				standsIn = ledger.ChannelRefunding(n.Channel) // it is on its way back
+			}
+			d.expect(t, map[ledger.AccountName]string{cash: before.String(), standsIn: n.Amount.String()})
 			detail := fmt.Sprintf("%s payment t1 under the order number %q: %s", n.Channel, n.OutTradeNo, c.cause)
 			if !c.unknown {
 				detail += "; recharge order rc1 of user u1"
@@ -248,8 +252,8 @@ func TestEachChangedFieldOfAnAcceptedPaymentIsAContradiction(t *testing.T) {
 	}
 }
 
-// Two payments of one order, one after the other or both at once, by way of one notice each or many.
-func TestSecondPaymentOfAnOrderStandsInSuspense(t *testing.T) {
+// Two payments of one order, both at once, by way of one notice each or many: one is credited, the other suspended and sent back, once.
+func TestSecondPaymentOfAnOrderIsSentBackByItself(t *testing.T) {
 	t.Parallel()
 	for _, copies := range []int{1, 20} {
 		d := open(t)
@@ -265,9 +269,17 @@ func TestSecondPaymentOfAnOrderStandsInSuspense(t *testing.T) {
 			}
 		}
 		running.Wait()
-		d.expect(t, map[ledger.AccountName]string{cash: "100.00", suspense: "100.00", "channel/wechat/clearing": "-200.00"})
+		d.expect(t, map[ledger.AccountName]string{cash: "100.00", suspense: "0.00", "channel/wechat/refunding": "100.00",
+			"channel/wechat/clearing": "-200.00"})
 		if cases := d.cases(t); len(cases) != 1 {
 			t.Errorf("%d copies: cases %+v", copies, cases)
+		}
+		if n := d.count(t, `SELECT count(*) FROM requests s JOIN requests c ON c.kind = 'recharge:suspend' AND c.key = 'wechat/' || (s.payload ->> 'channel_txn_id')
+			WHERE s.kind = 'refund:send'`); n != 1 {
+			t.Errorf("%d copies: %d refunds of the suspended payment are sent, want one", copies, n)
+		}
+		if n := d.count(t, "SELECT count(*) FROM case_closings WHERE closed_by = 'settled' AND note = 'policy: returned_suspensions has second_payment'"); n != 1 {
+			t.Errorf("%d copies: %d cases are closed by the policy, want one", copies, n)
 		}
 	}
 }

@@ -19,6 +19,7 @@ type booked struct {
 	key         string
 	channel     tasks.Source
 	txnID       string
+	caseID      string          // of a refund:send of a payment that was suspended
 	end         tasks.RefundEnd // of a refund:answer
 	state       string          // applied or rejected; otherwise that of its pending row
 	fen         int64           // in all of its transfers
@@ -27,6 +28,7 @@ type booked struct {
 
 const bookedSQL = `
 SELECT r.kind, r.key, coalesce(r.payload ->> 'channel', ''), coalesce(r.payload ->> 'channel_txn_id', ''),
+       CASE WHEN r.kind = 'refund:send' THEN coalesce(r.payload ->> 'case_id', '') ELSE '' END,
        CASE WHEN r.kind = 'refund:answer' THEN coalesce(r.payload ->> 'result', '') ELSE '' END, coalesce(o.result, p.state, ''),
        coalesce(t.fen, 0), coalesce(t.transfers, 0)
 FROM requests r
@@ -51,7 +53,7 @@ func (d *Channels) judge(ctx context.Context, report *ChannelsReport, shop *shop
 		return fmt.Errorf("read the books: %w", err)
 	}
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (b booked, err error) {
-		return b, row.Scan(&b.kind, &b.key, &b.channel, &b.txnID, &b.end, &b.state, &b.fen, &b.transferred)
+		return b, row.Scan(&b.kind, &b.key, &b.channel, &b.txnID, &b.caseID, &b.end, &b.state, &b.fen, &b.transferred)
 	})
 	if err != nil {
 		return fmt.Errorf("read the books: %w", err)
@@ -151,7 +153,7 @@ func judgePayment(report *ChannelsReport, entry simulate.Entry, bookings []booke
 	}
 }
 
-// judgeRefund looks for the booked end of a refund: the last one, for a channel may pay what it had said failed. Whoever hears of the
+// judgeRefund looks for the booked end of a refund, or of the return of a second payment: the last one, for a channel may pay what it had said failed. Whoever hears of the
 // payment first books it at once.
 func judgeRefund(report *ChannelsReport, entry simulate.Entry, books map[asked]booked, expected map[string]int64) {
 	report.Refunds++
@@ -168,9 +170,17 @@ func judgeRefund(report *ChannelsReport, entry simulate.Entry, books map[asked]b
 		answer = revision
 	}
 	succeeded := entry.State == channel.RefundSucceeded
-	if succeeded {
+	suspended := books[asked{tasks.RefundSend, entry.RefundNumber}].caseID != ""
+	if suspended {
+		report.Returned++
+	}
+	switch {
+	case succeeded && suspended:
+		expected["suspense/"+string(entry.Channel)] -= entry.Amount.Fen()
+		fallthrough
+	case succeeded:
 		expected["channel/"+string(entry.Channel)+"/clearing"] += entry.Amount.Fen()
-	} else {
+	case !suspended: // otherwise it stands in suspense again
 		expected["channel/"+string(entry.Channel)+"/refunding"] += entry.Amount.Fen() // a person decides
 	}
 	switch {

@@ -56,7 +56,8 @@ type ChannelsReport struct {
 	Refunds   int            `json:"refunds"`   // by the channels' record
 	Revised   int            `json:"revised"`   // of the refunds, those that failed and were paid after all
 	Requests  int            `json:"requests"`  // that the shop was told are accepted
-	Suspended int            `json:"suspended"` // payments that wait for a person in suspense
+	Suspended int            `json:"suspended"` // payments that were booked to suspense
+	Returned  int            `json:"returned"`  // of the refunds, those of suspended payments, sent back by themselves
 	Told      int            `json:"told"`      // outcomes that webhooks told of
 	Refused   int            `json:"refused"`   // notices that came before the API had loaded the keys that they were signed with
 	Lost      []string       `json:"lost"`      // each says what is missing

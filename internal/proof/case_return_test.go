@@ -144,3 +144,75 @@ func TestPaymentThatIsNobodysGoesBackThroughEveryChannel(t *testing.T) {
 		}
 	}
 }
+
+// T19: of two payments of one recharge order one is credited; the other is suspended, and goes back by itself.
+func TestSecondPaymentOfARechargeOrderGoesBackByItself(t *testing.T) {
+	t.Parallel()
+	for _, kind := range dialects.All() {
+		t.Run(string(kind.Source), func(t *testing.T) {
+			t.Parallel()
+			s := openStreet(t, kind, simulate.Faults{})
+			order, _, err := recharge.NewOrders(s.db.Pool, s.client.Books(), clock.System).Open(t.Context(), "shop",
+				tasks.RechargeOrder{RechargeID: "rc1", UserID: "u1", Channel: s.source, Amount: ledgertest.Yuan("10.00")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, again := range []bool{false, true} {
+				if _, err := s.simulator.Pay(simulate.Order{Channel: s.source, OutTradeNo: order.OutTradeNo, Amount: order.Amount, Again: again}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			eventually(t, "the second payment is paid back", func() bool {
+				return s.count(t, `SELECT count(*) FROM requests r JOIN outcomes o ON o.book = r.book AND o.request_id = r.id
+					WHERE r.kind = 'refund:answer' AND r.payload ->> 'result' = 'succeeded'`) == 1
+			})
+			s.expect(t, "0.00", "-10.00", 1)
+			s.expectBalance(t, ledger.UserCash("u1"), "10.00")
+			if n := s.count(t, "SELECT count(*) FROM requests WHERE kind = 'refund:send'"); n != 1 {
+				t.Errorf("%d refunds were sent, want 1", n)
+			}
+			if n := s.count(t, "SELECT count(*) FROM open_cases"); n != 0 {
+				t.Errorf("%d cases wait for a person", n)
+			}
+		})
+	}
+}
+
+// A refund that fails is sent again under another number, which the channel pays; unless it holds the money.
+func TestRefundThatFailedIsSentAgainThroughEveryChannel(t *testing.T) {
+	t.Parallel()
+	for _, kind := range dialects.All() {
+		if kind.Source == tasks.SourceAlipay {
+			continue // it tells of no refund that failed
+		}
+		t.Run(string(kind.Source), func(t *testing.T) {
+			t.Parallel()
+			s := openStreet(t, kind, simulate.Faults{ClosedRefunds: 1000})
+			paid, err := s.simulator.Pay(simulate.Order{Channel: s.source, OutTradeNo: "o1ofTheShop1", Amount: ledgertest.Yuan("30.00"),
+				NotifyURL: simulate.NoNotice})
+			if err != nil {
+				t.Fatal(err)
+			}
+			leg := ledgertest.Leg(s.source, "30.00")
+			leg.ChannelTxnID = paid.ChannelTxnID
+			payment, back := ledgertest.Payment("o1", "u1", leg), ledgertest.Refund("r1", "o1", "u1", "10.00")
+			payment.OccurredAt, back.OccurredAt = clock.System.Now(), clock.System.Now() // channels find a refund by its time
+			s.accept(t, payment)
+			s.accept(t, back)
+			id := s.openCase(t, ledger.FailedRefund)
+			s.expectBalance(t, ledger.ChannelRefunding(s.source), "10.00")
+			if err := s.simulator.SetFaults(simulate.Faults{}); err != nil {
+				t.Fatal(err)
+			}
+			s.accept(t, &tasks.CaseReturn{CaseID: id, By: "ada", Note: "topped up"})
+			eventually(t, "the channel has paid the second number", func() bool {
+				return s.count(t, `SELECT count(*) FROM requests r JOIN outcomes o ON o.book = r.book AND o.request_id = r.id
+					WHERE r.kind = 'refund:answer' AND r.payload ->> 'result' = 'succeeded'`) == 1
+			})
+			s.expect(t, "0.00", "-20.00", 1)
+			if n := s.count(t, "SELECT count(*) FROM open_cases"); n != 0 {
+				t.Errorf("%d cases wait for a person", n)
+			}
+		})
+	}
+}
