@@ -54,6 +54,7 @@ type StandingCase struct {
 	Account  AccountName
 	Amount   money.Amount
 	Payment  Receipt    // the channel's payment that stands in suspense; empty of other money
+	OwnerID  string     // whose refund was not sent, of an unreturnable refund; empty of other cases
 	ClosedBy tasks.Kind // the kind of request that has closed it; empty while it is open
 	// Sent and Answer are what a channel was asked and could not pay, of a failed refund or return; nil of other cases.
 	Sent   *tasks.RefundOrder
@@ -107,6 +108,7 @@ const readCasesSQL = `
 SELECT c.request_id, c.ordinal, c.kind, c.account, c.amount_fen, coalesce(by.kind, ''),
        coalesce(CASE WHEN c.kind <> 'failed_refund' THEN paid.payload ->> 'channel' END, ''),
        coalesce(CASE WHEN c.kind <> 'failed_refund' THEN paid.payload ->> 'channel_txn_id' END, ''),
+       coalesce(CASE WHEN c.kind = 'unreturnable_refund' THEN r.payload ->> 'user_id' END, ''),
        CASE WHEN paid.kind = 'refund:send' THEN paid.payload END, CASE WHEN r.kind = 'refund:answer' THEN r.payload END,
        x.book IS NULL AND r.kind = 'refund:answer' AND EXISTS (
            SELECT FROM requests v
@@ -137,7 +139,7 @@ func queueCaseReads(queries *pgx.Batch, state *State, reads *Reads) {
 		var fen int64
 		var sent, answered []byte
 		_, err := pgx.ForEachRow(rows, []any{pguuid.Into(&c.Ref.Request), &c.Ref.Ordinal, &c.Kind, &c.Account, &fen, &c.ClosedBy,
-			&c.Payment.Channel, &c.Payment.TxnID, &sent, &answered, &c.Revised}, func() error {
+			&c.Payment.Channel, &c.Payment.TxnID, &c.OwnerID, &sent, &answered, &c.Revised}, func() error {
 			found := c
 			found.Ref.Book, found.Amount = state.book, money.FromFen(fen)
 			found.readFailure(sent, answered)

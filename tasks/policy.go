@@ -69,9 +69,9 @@ const transfersPerDayMost = 1_000_000
 // DefaultPolicy is what counts until a policy is set. TransferredPerDayMax is the 5,000 yuan a day that the People's Bank of China allows
 // a user of a payment account, all accounts together, who proves a payment by two factors, no certificate or electronic signature among
 // them (非银行支付机构网络支付业务管理办法, announcement 43 of 2015, article 24). With fewer factors it is 1,000; with a certificate what both
-// agree on. The article means all that a balance pays, transfers are what is bounded here.
-// The limits of refunds are from copies of WeChat Pay's page on refunds (365 days, 50
-// partial refunds of an order) and of Alipay's terms (12 months, which a contract can shorten); UnionPay and digital RMB have none here.
+// agree on. The article means all that a balance pays, transfers are what is bounded here. The limits of refunds are from copies of WeChat
+// Pay's page on refunds (365 days, 50 partial refunds of an order) and of Alipay's terms (12 months, which a contract can shorten);
+// UnionPay and digital RMB have none here.
 func DefaultPolicy() Policy {
 	return Policy{
 		RefundSplit:             Proportional,

@@ -86,12 +86,17 @@ func creditCase(s *ledger.State, request *ledger.Request, p *tasks.CaseCredit) l
 }
 
 // mayOwn says whether a case's money may be a user's. Whose a refund was is read from what its channel was asked, which was made from the
-// order (R6 of package refund); of a payment that stood in suspense nobody knows it but the person who decides.
+// order, or, when none was asked, from the refund, whose user is the order's (R6 of package refund); of a payment that stood in suspense
+// nobody knows it but the person who decides.
 func mayOwn(userID string, found *ledger.StandingCase) bool {
-	if found.Kind != ledger.FailedRefund {
+	switch found.Kind {
+	case ledger.FailedRefund:
+		return found.Sent != nil && (found.Sent.CaseID != "" || found.Sent.UserID == userID)
+	case ledger.UnreturnableRefund:
+		return found.OwnerID == userID
+	default:
 		return true
 	}
-	return found.Sent != nil && (found.Sent.CaseID != "" || found.Sent.UserID == userID)
 }
 
 func returnCase(s *ledger.State, request *ledger.Request, p *tasks.CaseReturn) ledger.Decision {

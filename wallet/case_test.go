@@ -24,7 +24,8 @@ func standing(t testing.TB) map[ledger.CaseKind]*ledger.StandingCase {
 		ledger.FailedReturn:      {Account: ledger.Suspense(tasks.SourceAlipay), Payment: paid},
 		ledger.FailedRefund: {Account: ledger.ChannelRefunding(tasks.SourceAlipay), Sent: sentRefund(t),
 			Answer: &tasks.RefundResult{Number: "rf1", Channel: tasks.SourceAlipay, Result: tasks.RefundFailed}},
-		ledger.PaidTwice: {Account: ledger.ChannelRefunding(tasks.SourceAlipay)},
+		ledger.PaidTwice:          {Account: ledger.ChannelRefunding(tasks.SourceAlipay)},
+		ledger.UnreturnableRefund: {Account: ledger.ChannelRefunding(tasks.SourceAlipay), OwnerID: "ada"},
 	}
 	for kind, c := range found {
 		c.Ref, c.Kind, c.Amount = caseRef, kind, yuan(t, "10.00")
@@ -90,8 +91,10 @@ func TestEachKindOfCaseHasItsWaysOut(t *testing.T) {
 			"paid": move{refunding, clearing, "10.00"}, "shortage stays": tasks.CaseHasMoney},
 		ledger.PaidTwice: {"credit": tasks.CaseHasNoMoney, "return": tasks.CaseHasNoPayment, "paid": tasks.CaseHasNoMoney,
 			"shortage stays": nil},
+		ledger.UnreturnableRefund: {"credit": move{refunding, "user/ada/cash", "10.00"}, "return": tasks.CaseHasNoPayment,
+			"paid": move{refunding, clearing, "10.00"}, "shortage stays": tasks.CaseHasMoney},
 	}
-	for kind := range want {
+	for _, kind := range ledger.CaseKinds() {
 		for name, way := range ways() {
 			found := standing(t)[kind]
 			d := withCase(1, found).decide(t, way.rule, way.asked)
@@ -225,7 +228,7 @@ func TestRefundThatMayBePaidUnderItsNumberIsNotSentAgain(t *testing.T) {
 }
 
 // Whose a refund was is read from what its channel was asked, whatever a payload says; whose suspense is, a person says.
-func TestFailedRefundIsCreditedToNobodyButItsOrdersUser(t *testing.T) {
+func TestRefundThatWasNotPaidIsCreditedToNobodyButItsOrdersUser(t *testing.T) {
 	t.Parallel()
 	for kind, found := range standing(t) {
 		if !kind.HasMoney() {
@@ -233,7 +236,8 @@ func TestFailedRefundIsCreditedToNobodyButItsOrdersUser(t *testing.T) {
 		}
 		f := withCase(1, found).user("eve", 0, notOpened)
 		d := f.decide(t, wallet.CreditCase(), crediting("eve"))
-		if refused := d.Reason() == tasks.OrderOfAnotherUser; refused != (kind == ledger.FailedRefund) || strings.Contains(d.Detail(), "ada") {
+		owned := kind == ledger.FailedRefund || kind == ledger.UnreturnableRefund
+		if refused := d.Reason() == tasks.OrderOfAnotherUser; refused != owned || strings.Contains(d.Detail(), "ada") {
 			t.Errorf("%s is credited to eve: %s, %q", kind, d.Reason(), d.Detail())
 		}
 	}
