@@ -237,14 +237,16 @@ func (r *rolling) sweepAndDecideCases(t *testing.T, books *ledgertest.Books) {
 		t.Fatalf("%d cases are open, want %d (%v)", len(cases), len(suspended), err)
 	}
 	decisions := []tasks.Payload{&tasks.Sweep{ProductID: "xiaojinku", BusinessDate: "2026-03-03"}}
+	var credits []tasks.Payload // whose key the version before makes of the case alone
 	for i, opened := range cases {
 		if i%2 == 0 {
 			decisions = append(decisions, &tasks.CaseReturn{CaseID: opened.ID, By: "ada", Note: "nobody's"})
 		} else {
-			decisions = append(decisions, &tasks.CaseCredit{CaseID: opened.ID, UserID: "u0", By: "ada", Note: "hers"})
+			credits = append(credits, &tasks.CaseCredit{CaseID: opened.ID, UserID: "u0", By: "ada", Note: "hers"})
 		}
 	}
 	r.ask(t, decisions...)
+	books.Accept(t, credits...)
 	eventually(t, "every case is decided, and the night is swept", func() bool {
 		return r.count(t, "SELECT count(*) FROM case_closings") >= len(cases) && r.count(t, "SELECT count(*) FROM pending") == 0
 	})

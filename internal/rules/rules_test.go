@@ -34,6 +34,7 @@ func TestAnswerWakesItsRevision(t *testing.T) {
 	t.Parallel()
 	state := ledger.NewState(0, 1, tasks.DefaultPolicy())
 	state.PutChannelAnswer("rf01", nil)
+	state.PutRefundTries("rf01")
 	answer := &tasks.RefundResult{Number: "rf01", UserID: "ada", Channel: tasks.SourceWeChat, Amount: money.FromFen(1), Result: tasks.RefundFailed}
 	revision := tasks.RefundRevision(*answer)
 	revision.Result = tasks.RefundSucceeded

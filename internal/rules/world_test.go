@@ -41,12 +41,13 @@ type world struct {
 	recharge int64                          // cash that came in, here and below in fen
 	toCash   int64                          // channel parts that became cash
 	sent     map[string][2]int64            // by user: what they sent, and in how many transfers
+	cases    map[tasks.CaseRef]*ledger.StandingCase
 }
 
 func newWorld(failedPerMille int, policy tasks.Policy) *world {
 	w := &world{channel: channel.NewSimulator(channel.SimulatorConfig{FailedPerMille: failedPerMille, UnknownPerMille: 300}),
 		parked: map[string][]tasks.Payload{}, accepted: map[string]bool{}, funded: map[ledger.Receipt]bool{},
-		held: map[ledger.AccountName]int64{}, sent: map[string][2]int64{}}
+		held: map[ledger.AccountName]int64{}, sent: map[string][2]int64{}, cases: map[tasks.CaseRef]*ledger.StandingCase{}}
 	for book := range books {
 		state := ledger.NewState(book, books, policy)
 		for _, user := range users {
@@ -92,7 +93,8 @@ func (w *world) apply(t *rapid.T, payload tasks.Payload) {
 	}
 	state := w.states[request.Book]
 	w.read(state, payload)
-	d := ruleOf(payload.Kind()).Decide(state, &ledger.Request{Kind: payload.Kind(), Payload: payload, Book: request.Book, BusinessDate: request.BusinessDate})
+	d := ruleOf(payload.Kind()).Decide(state, &ledger.Request{ID: request.ID, Kind: payload.Kind(), Payload: payload, Book: request.Book,
+		OccurredAt: request.OccurredAt, BusinessDate: request.BusinessDate})
 	if d.WaitsFor() != "" {
 		w.parked[d.WaitsFor()] = append(w.parked[d.WaitsFor()], payload)
 		return
@@ -106,7 +108,7 @@ func (w *world) apply(t *rapid.T, payload tasks.Payload) {
 	if err := state.Post(d); err != nil {
 		t.Fatalf("%s %+v: %v", payload.Kind(), payload, err)
 	}
-	w.record(t, request.Book, payload, d)
+	w.record(t, request, payload, d)
 }
 
 // callChannel does what the worker does before refund:send is applied.
@@ -150,10 +152,14 @@ func (w *world) read(state *ledger.State, payload tasks.Payload) {
 			}
 		}
 		state.PutSweepPage(fund, p.AfterUserID, page)
+	case *tasks.CaseReturn:
+		ref, _ := tasks.ParseCaseID(p.CaseID)
+		state.PutCase(ref, w.cases[ref])
 	}
 }
 
-func (w *world) record(t *rapid.T, book int, payload tasks.Payload, d ledger.Decision) {
+func (w *world) record(t *rapid.T, request tasks.Request, payload tasks.Payload, d ledger.Decision) {
+	book := request.Book
 	for _, transfer := range d.Transfers {
 		w.moved[book][transfer.Debit.Name()] -= transfer.Amount.Fen()
 		w.moved[book][transfer.Credit.Name()] += transfer.Amount.Fen()
@@ -180,8 +186,16 @@ func (w *world) record(t *rapid.T, book int, payload tasks.Payload, d ledger.Dec
 			t.Fatalf("I12: %s has sent %d fen in %d transfers, counted are %s", p.FromUserID, sent[0], sent[1], day.Amount)
 		}
 	}
-	for _, opened := range d.Cases {
+	for i, opened := range d.Cases {
 		w.held[opened.Account] += opened.Amount.Fen()
+		ref := tasks.CaseRef{Book: book, Request: request.ID, Ordinal: i}
+		w.cases[ref] = &ledger.StandingCase{Ref: ref, Kind: opened.Kind, Account: opened.Account, Amount: opened.Amount}
+		if p, ok := payload.(*tasks.Suspension); ok {
+			w.cases[ref].Payment = ledger.Receipt{Channel: p.Channel, TxnID: p.ChannelTxnID}
+		}
+	}
+	if d.Closes != nil {
+		w.held[d.Closes.Case.Account] -= d.Closes.Case.Amount.Fen()
 	}
 	for _, receipt := range d.Receipts {
 		if w.funded[receipt] {
