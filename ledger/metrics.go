@@ -10,19 +10,22 @@ import (
 
 // metrics are what a ledger counts. Registering is injected: two ledgers of one process have two registries.
 type metrics struct {
-	requests *prometheus.CounterVec
-	latency  *prometheus.HistogramVec
-	size     prometheus.Histogram
-	duration prometheus.Histogram
-	repeats  prometheus.Counter
-	halves   prometheus.Counter
-	burials  prometheus.Counter
+	requests   *prometheus.CounterVec
+	rejections *prometheus.CounterVec
+	latency    *prometheus.HistogramVec
+	size       prometheus.Histogram
+	duration   prometheus.Histogram
+	repeats    prometheus.Counter
+	halves     prometheus.Counter
+	burials    prometheus.Counter
 }
 
 func newMetrics(registerer prometheus.Registerer, l *Ledger) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "settled_ledger_requests_total",
 			Help: "Requests that a batch answered, by kind and fate; a replay is answered from the stored outcome."}, []string{"kind", "fate"}),
+		rejections: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "settled_ledger_rejections_total",
+			Help: "Requests that were rejected, by reason; a replay counts nothing."}, []string{"reason"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "settled_ledger_accept_to_decided_seconds",
 			Help:    "Time from a request's acceptance to its outcome, by PostgreSQL's clock.",
 			Buckets: []float64{.002, .005, .01, .015, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 3600}}, []string{"kind"}),
@@ -37,6 +40,9 @@ func newMetrics(registerer prometheus.Registerer, l *Ledger) *metrics {
 		burials: prometheus.NewCounter(prometheus.CounterOpts{Name: "settled_ledger_burials_total",
 			Help: "Requests that were made dead and wait for a person."}),
 	}
+	for _, reason := range tasks.Reasons() { // from zero, so that the first one is seen to be added
+		m.rejections.WithLabelValues(string(reason))
+	}
 	if registerer == nil {
 		return m
 	}
@@ -48,7 +54,7 @@ func newMetrics(registerer prometheus.Registerer, l *Ledger) *metrics {
 		}
 		return float64(sum)
 	})
-	registerer.MustRegister(m.requests, m.latency, m.size, m.duration, m.repeats, m.halves, m.burials, depth)
+	registerer.MustRegister(m.requests, m.rejections, m.latency, m.size, m.duration, m.repeats, m.halves, m.burials, depth)
 	return m
 }
 
@@ -68,6 +74,9 @@ func (m *metrics) batch(b *batch, took time.Duration) {
 				c.fate = "replayed"
 			case answer.Fate == Decided:
 				c.fate = string(answer.Outcome.Result)
+				if answer.Outcome.Result == tasks.Rejected {
+					m.rejections.WithLabelValues(string(answer.Outcome.Reason)).Inc()
+				}
 				latency := latencies[d.request.Kind]
 				if latency == nil {
 					latency = m.latency.WithLabelValues(c.kind)

@@ -108,6 +108,14 @@ const (
 	ChannelHoldsMoney     Reason = "channel_holds_money"
 )
 
+// Reasons lists every reason.
+func Reasons() []Reason {
+	return []Reason{InsufficientFunds, NoAccount, MerchantTakesNone, ExcludedLines, BalanceOnly, ExceedsRefundable, ExceedsLine,
+		UnknownLine, OrderOfAnotherUser, PaymentRejected, ChannelPaymentUsed, ProductNotOffered, NotEnrolled,
+		AnswerMatchesNoRefund, NoSuchCase, CaseIsClosed, CaseHasNoMoney, CaseHasNoPayment, CaseHasMoney,
+		TransferLimit, ChannelHoldsMoney}
+}
+
 // Status says what acceptance made of a request.
 type Status string
 
