@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -59,6 +60,10 @@ type StandingCase struct {
 	// Sent and Answer are what a channel was asked and could not pay, of a failed refund or return; nil of other cases.
 	Sent   *tasks.RefundOrder
 	Answer *tasks.RefundResult
+	// CapturedAt and Asked are of the payment of a failed refund: when it was captured, and how often its channel was to be asked for refunds
+	// of it; what the batch asks itself is not counted. Zero of other cases.
+	CapturedAt time.Time
+	Asked      int
 	// Revised says that it stands open although a refund:revise is applied that says its channel has paid: a worker of a version before
 	// closings has applied it, which moved the money out of the channel's refunding.
 	Revised bool
@@ -109,10 +114,14 @@ SELECT c.request_id, c.ordinal, c.kind, c.account, c.amount_fen, coalesce(by.kin
        coalesce(CASE WHEN c.kind <> 'failed_refund' THEN paid.payload ->> 'channel' END, ''),
        coalesce(CASE WHEN c.kind <> 'failed_refund' THEN paid.payload ->> 'channel_txn_id' END, ''),
        coalesce(CASE WHEN c.kind = 'unreturnable_refund' THEN r.payload ->> 'user_id' END, ''),
+       coalesce(o.captured_at, '0001-01-01 00:00:00+00'), CASE WHEN o.book IS NOT NULL THEN (
+           SELECT count(*) FROM requests s
+           WHERE s.kind = 'refund:send' AND s.book = o.book AND s.payload ->> 'order_id' = o.order_id
+             AND s.payload ->> 'channel' = paid.payload ->> 'channel') ELSE 0 END,
        CASE WHEN paid.kind = 'refund:send' THEN paid.payload END, CASE WHEN r.kind = 'refund:answer' THEN r.payload END,
        x.book IS NULL AND r.kind = 'refund:answer' AND EXISTS (
            SELECT FROM requests v
-           JOIN outcomes o ON o.book = v.book AND o.request_id = v.id AND o.result = 'applied'
+           JOIN outcomes w ON w.book = v.book AND w.request_id = v.id AND w.result = 'applied'
            WHERE v.kind = 'refund:revise' AND v.key = r.key AND v.book = r.book)
 FROM (SELECT $1::smallint AS book, * FROM unnest($2::uuid[], $3::smallint[]) AS a (request_id, ordinal) OFFSET 0) asked
 JOIN cases c ON c.book = asked.book AND c.request_id = asked.request_id AND c.ordinal = asked.ordinal
@@ -120,7 +129,8 @@ JOIN requests r ON r.book = c.book AND r.id = c.request_id
 LEFT JOIN case_closings x ON x.book = c.book AND x.request_id = c.request_id AND x.ordinal = c.ordinal
 LEFT JOIN requests by ON by.book = x.book AND by.id = x.closing_request_id
 LEFT JOIN requests paid ON c.kind IN ('unmatched_recharge', 'failed_return', 'failed_refund') AND paid.key = r.key
-    AND paid.kind = CASE r.kind WHEN 'refund:answer' THEN 'refund:send' ELSE r.kind END`
+    AND paid.kind = CASE r.kind WHEN 'refund:answer' THEN 'refund:send' ELSE r.kind END
+LEFT JOIN orders o ON c.kind = 'failed_refund' AND o.book = c.book AND o.order_id = paid.payload ->> 'order_id'`
 
 // queueCaseReads looks in the batch's book.
 func queueCaseReads(queries *pgx.Batch, state *State, reads *Reads) {
@@ -139,7 +149,7 @@ func queueCaseReads(queries *pgx.Batch, state *State, reads *Reads) {
 		var fen int64
 		var sent, answered []byte
 		_, err := pgx.ForEachRow(rows, []any{pguuid.Into(&c.Ref.Request), &c.Ref.Ordinal, &c.Kind, &c.Account, &fen, &c.ClosedBy,
-			&c.Payment.Channel, &c.Payment.TxnID, &c.OwnerID, &sent, &answered, &c.Revised}, func() error {
+			&c.Payment.Channel, &c.Payment.TxnID, &c.OwnerID, &c.CapturedAt, &c.Asked, &sent, &answered, &c.Revised}, func() error {
 			found := c
 			found.Ref.Book, found.Amount = state.book, money.FromFen(fen)
 			found.readFailure(sent, answered)

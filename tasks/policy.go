@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -192,6 +193,19 @@ func (p *Policy) Product(id string) (Product, bool) {
 // Returns says whether a payment that was suspended for a cause is sent back by itself.
 func (p *Policy) Returns(cause SuspensionCause) bool {
 	return slices.Contains(ReturnableCauses(), cause) && slices.Contains(p.ReturnedSuspensions, cause)
+}
+
+// BeyondLimit says which limit of a channel rules out one more refund of a payment, which was captured so long ago and whose refunds it was to
+// be asked for so often; empty when none does.
+func (p *Policy) BeyondLimit(channel Source, age time.Duration, asked int) string {
+	limit := p.RefundLimits[channel]
+	switch {
+	case limit.DaysMax > 0 && age > time.Duration(limit.DaysMax)*24*time.Hour:
+		return fmt.Sprintf("%s takes refunds for %d days", channel, limit.DaysMax)
+	case limit.RefundsMax > 0 && asked >= limit.RefundsMax:
+		return fmt.Sprintf("%s takes %d refunds of a payment", channel, limit.RefundsMax)
+	}
+	return ""
 }
 
 // checkProduct refuses a payload that names a product which the policy does not offer.

@@ -106,6 +106,7 @@ const (
 	CaseHasMoney          Reason = "case_has_money"
 	TransferLimit         Reason = "transfer_limit"
 	ChannelHoldsMoney     Reason = "channel_holds_money"
+	ChannelLimit          Reason = "channel_limit"
 )
 
 // Reasons lists every reason.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"time"
 
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
@@ -17,7 +18,7 @@ func CreditCase() ledger.Rule { return ledger.NewRule(readCredit, creditCase) }
 // ReturnCase is the rule of case:return: a payment that stands in suspense is sent back through its channel, whole, or a refund that failed
 // is sent again, and the case is closed (W7). A follow-up asks the channel, under the case's own number (ReturnNumber). Should the channel
 // not pay, the payment comes back to suspense, and what was a refund's stays in refunding, under a new case. A refund whose money the channel
-// holds (tasks.RefundResult.HeldByChannel) is not sent again: that would be paid from other money.
+// holds (tasks.RefundResult.HeldByChannel) is not sent again: that would be paid from other money. Nor is one beyond its channel's limits.
 func ReturnCase() ledger.Rule { return ledger.NewRule(readReturn, returnCase) }
 
 // CloseCase is the rule of case:close: a case is closed by a statement of what became of its money outside of the books. Money that stands
@@ -109,6 +110,11 @@ func returnCase(s *ledger.State, request *ledger.Request, p *tasks.CaseReturn) l
 	case found.Answer != nil && !found.Answer.TakesAnotherNumber():
 		return ledger.Reject(tasks.ChannelHoldsMoney, heldOf(found.Answer))
 	}
+	if found.Kind == ledger.FailedRefund {
+		if limit := limitOf(s, found); limit != "" {
+			return ledger.Reject(tasks.ChannelLimit, limit+": credit the owner, or close it")
+		}
+	}
 	d := ledger.Apply("")
 	d.Closes = &ledger.Closing{Case: found, Kind: tasks.ReturnCase, By: p.By, Note: p.Note}
 	if found.Kind == ledger.FailedRefund {
@@ -127,6 +133,16 @@ func again(sent *tasks.RefundOrder, request *ledger.Request, p *tasks.CaseReturn
 	order := *sent
 	order.Number, order.OccurredAt = ReturnNumber(p.CaseID), request.OccurredAt // channels find a number by its time too
 	return &order
+}
+
+// limitOf says which limit of its channel rules out that a failed refund is sent again: refused there, its number would be dead, and its case,
+// the only way out for the money, closed. Empty when none does.
+func limitOf(s *ledger.State, found *ledger.StandingCase) string {
+	age := time.Duration(0)
+	if !found.CapturedAt.IsZero() {
+		age = s.At().Sub(found.CapturedAt)
+	}
+	return s.Policy().BeyondLimit(found.Sent.Channel, age, found.Asked)
 }
 
 // heldOf says why a refund that has ended is not to be asked for again, and what to do.

@@ -117,6 +117,49 @@ func TestOrderOfThreeHundredSixtySixDaysIsNotRefundedThroughItsChannel(t *testin
 	b.Expect(t, ledger.ChannelRefunding(tasks.SourceWeChat), "1.00")
 }
 
+// A number that the channel is sure to refuse would be dead, and the case closed by which the money could have gone to its user.
+func TestFailedRefundIsNotSentAgainBeyondItsChannelsLimits(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		limit tasks.RefundLimit
+		days  int
+		sent  bool
+	}{
+		"too old":                  {tasks.RefundLimit{DaysMax: 365}, 366, false},
+		"asked too often":          {tasks.RefundLimit{RefundsMax: 1}, 0, false},
+		"of the last day, asked":   {tasks.RefundLimit{DaysMax: 365, RefundsMax: 2}, 364, true},
+		"of a channel of no limit": {tasks.RefundLimit{}, 9999, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := limited(t, c.limit)
+			ledgertest.Applied(t, b.Do(t, ledgertest.Refund("f1", "o1", "u1", "6.00"))...)
+			ledgertest.Applied(t, b.Do(t, &tasks.RefundResult{Number: refund.Number("f1", 0), RefundID: "f1", UserID: "u1",
+				Channel: tasks.SourceWeChat, Amount: ledgertest.Yuan("6.00"), Result: tasks.RefundFailed, Reason: "CLOSED",
+				OccurredAt: ledgertest.Noon})...)
+			if _, err := b.DB.Owner.Exec(t.Context(), "ALTER TABLE orders DISABLE TRIGGER USER"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.DB.Owner.Exec(t.Context(), "UPDATE orders SET captured_at = clock_timestamp() - $1 * interval '1 day'", c.days); err != nil {
+				t.Fatal(err)
+			}
+			cases, _, err := b.Reader.Cases(t.Context(), ledger.CaseFilter{Open: true, Kind: ledger.FailedRefund}, ledger.CasePosition{}, 10)
+			if err != nil || len(cases) != 1 {
+				t.Fatalf("open cases %+v, %v", cases, err)
+			}
+			answer := b.Do(t, &tasks.CaseReturn{CaseID: cases[0].ID, By: "ada", Note: "again"})[0]
+			if c.sent {
+				ledgertest.Applied(t, answer)
+				return
+			}
+			ledgertest.RejectedFor(t, answer, tasks.ChannelLimit)
+			ledgertest.Applied(t, b.Do(t, &tasks.CaseCredit{CaseID: cases[0].ID, UserID: "u1", By: "ada", Note: "she agrees"})...)
+			b.Expect(t, ledger.UserCash("u1"), "6.00")
+			b.Expect(t, ledger.ChannelRefunding(tasks.SourceWeChat), "0.00")
+		})
+	}
+}
+
 func TestTwoWorkersCreditAConsentedFailureOnce(t *testing.T) {
 	t.Parallel()
 	b := limited(t, tasks.RefundLimit{})
