@@ -97,14 +97,16 @@ func match(notice channel.Notice, trace recharge.Trace) (payload tasks.Payload, 
 	return suspension, false
 }
 
-// suspensionCause says why a payment is no recharge; empty when it is one. What never changes is looked at first, so that copies of a
-// notice agree whenever they come.
+// suspensionCause says why a payment is no recharge; empty when it is one. What never changes is looked at before what does, so that
+// copies of a notice agree whenever they come; a refund by hand before both, and a copy of what is suspended keeps its cause.
 func suspensionCause(notice channel.Notice, trace recharge.Trace) tasks.SuspensionCause {
 	switch order := trace.Order; {
 	case trace.Used:
 		return tasks.UsedPayment
 	case order == nil:
 		return tasks.UnknownOrder
+	case notice.Refunded:
+		return tasks.RefundedPayment // by hand: credited, or sent back by itself for what follows, the payer would have it twice (N6)
 	case order.Channel != notice.Channel:
 		return tasks.WrongChannel
 	case order.Amount != notice.Amount:
@@ -113,8 +115,6 @@ func suspensionCause(notice channel.Notice, trace recharge.Trace) tasks.Suspensi
 		return tasks.SecondPayment
 	case !order.InTime(notice.OccurredAt), notice.TimeUnknown && order.State != recharge.StateOpen:
 		return tasks.ClosedOrder // where it is not told when it was paid, it may have been paid just now (N4)
-	case notice.Refunded:
-		return tasks.RefundedPayment // by hand: the payer would have it twice (N6)
 	default:
 		return ""
 	}

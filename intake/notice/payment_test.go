@@ -85,6 +85,10 @@ func TestPaymentThatIsNoRechargeStandsInSuspenseWithACase(t *testing.T) {
 			n.OccurredAt = n.OccurredAt.AddDate(0, 0, 1)
 		}, tasks.SecondPayment, false},
 		"refunded before it was heard of": {func(_ *testing.T, _ *door, n *channel.Notice) { n.Refunded = true }, tasks.RefundedPayment, false},
+		"refunded, after another had paid": {func(t *testing.T, d *door, n *channel.Notice) {
+			payWith("t0")(t, d, n)
+			n.Refunded = true
+		}, tasks.RefundedPayment, false},
 		"to an order that was closed, of another amount": {func(t *testing.T, d *door, n *channel.Notice) {
 			closeAt(time.Second)(t, d, n)
 			n.Amount = ledgertest.Yuan("1")
