@@ -1,11 +1,9 @@
 package tasks
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -88,22 +86,11 @@ func DefaultPolicy() Policy {
 	}
 }
 
-// ParsePolicy reads a policy's JSON; absent fields keep their defaults. It returns a *FieldError for a value that is not allowed.
+// ParsePolicy reads a policy's JSON; absent fields keep their defaults, as do the absent limits of a channel. It returns a *FieldError for a value that is not allowed.
 func ParsePolicy(document []byte) (Policy, error) {
-	const allowed = "the object that `settled policy` prints"
-	policy := DefaultPolicy()
-	offered := policy.Products
-	policy.Products = nil // a product that is read into a default one would keep what it does not name
-	decoder := json.NewDecoder(bytes.NewReader(document))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&policy); err != nil {
-		return Policy{}, &FieldError{Field: "policy", Problem: "cannot be read: " + err.Error(), Allowed: allowed}
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return Policy{}, &FieldError{Field: "policy", Problem: "has more after the object", Allowed: allowed}
-	}
-	if policy.Products == nil {
-		policy.Products = offered
+	policy, err := readPolicy(document)
+	if err != nil {
+		return Policy{}, err
 	}
 	var check fieldCheck
 	oneOf(&check, "refund_split", policy.RefundSplit, Proportional, ExternalFirst, BalanceFirst)

@@ -40,15 +40,17 @@ func TestPolicyThatCannotCountIsRefused(t *testing.T) {
 	for document, field := range map[string]string{
 		``:                                      "policy",
 		`[]`:                                    "policy",
-		`{"refund_splits":"proportional"}`:      "policy",
+		`null`:                                  "policy",
+		`{"refund_splits":"proportional"}`:      "refund_splits",
+		`{"Refund_split":"proportional"}`:       "Refund_split",
 		`{"refund_split":"half"}`:               "refund_split",
 		`{"balance_excluded_lines":["coupon"]}`: "balance_excluded_lines[0]",
 		`{"merchants_without_balance":["a/b"]}`: "merchants_without_balance[0]",
 		`{"products":[{"product_id":"","min_sweep":"1.00"}]}`:                                        "products[0].product_id",
 		`{"products":[{"product_id":"x","min_sweep":"0.00"}]}`:                                       "products[0].min_sweep",
-		`{"products":[{"product_id":"x","min_sweep":1}]}`:                                            "policy",
+		`{"products":[{"product_id":"x","min_sweep":1}]}`:                                            "products",
 		`{"products":[{"product_id":"x"}]}`:                                                          "products[0].min_sweep",
-		`{"products":[{"product_id":"x","min_sweep":"100000000000.01"}]}`:                            "policy",
+		`{"products":[{"product_id":"x","min_sweep":"100000000000.01"}]}`:                            "products",
 		`{"products":[{"product_id":"x","min_sweep":"1.00"},{"product_id":"x","min_sweep":"2.00"}]}`: "products[1].product_id",
 		`{"park_hours_max":5} {}`:                                                                    "policy",
 		`{"park_hours_max":0}`:                                                                       "park_hours_max",
@@ -60,12 +62,42 @@ func TestPolicyThatCannotCountIsRefused(t *testing.T) {
 		`{"sweep_users_max":20001}`:                                                                  "sweep_users_max",
 		`{"transferred_per_day_max":"0.00"}`:                                                         "transferred_per_day_max",
 		`{"transferred_per_day_max":"-1.00"}`:                                                        "transferred_per_day_max",
-		`{"transferred_per_day_max":5000}`:                                                           "policy",
+		`{"products":[{"product_id":"x","min_sweep":"1.00","rate":1}]}`:                              "products",
+		`{"products":null}`:                                                                          "products",
+		`{"balance_excluded_lines":null}`:                                                            "balance_excluded_lines",
+		`{"returned_suspensions":"second_payment"}`:                                                  "returned_suspensions",
+		`{"refund_limits":null}`:                                                                     "refund_limits",
+		`{"refund_limits":[]}`:                                                                       "refund_limits",
+		`{"refund_limits":{"wechat":null}}`:                                                          "refund_limits.wechat",
+		`{"refund_limits":{"wechat":{"days":1}}}`:                                                    "refund_limits.wechat",
+		`{"refund_limits":{"wechat":{"days_max":"1"}}}`:                                              "refund_limits.wechat",
+		`{"refund_limits":{"wechat":{"days_max":3651}}}`:                                             "refund_limits.wechat.days_max",
+		`{"refund_limits":{"cash":{"days_max":1}}}`:                                                  "refund_limits.cash",
+		`{"transferred_per_day_max":5000}`:                                                           "transferred_per_day_max",
+		`{"transferred_per_day_max":"1.001"}`:                                                        "transferred_per_day_max",
+		`{"transferred_per_day_max":null}`:                                                           "transferred_per_day_max",
+		`{"transfers_per_day_max":"5"}`:                                                              "transfers_per_day_max",
+		`{"transfers_per_day_max":1.5}`:                                                              "transfers_per_day_max",
 		`{"transfers_per_day_max":0}`:                                                                "transfers_per_day_max",
 		`{"transfers_per_day_max":1000001}`:                                                          "transfers_per_day_max",
 	} {
 		_, err := tasks.ParsePolicy([]byte(document))
 		expectRefusal(t, err, field, "")
+	}
+}
+
+// A channel's limit that the document leaves out is the default one, and not none.
+func TestPolicyKeepsTheLimitsOfRefundsThatItDoesNotName(t *testing.T) {
+	t.Parallel()
+	policy, err := tasks.ParsePolicy([]byte(`{"refund_limits":{"wechat":{"days_max":30},"ecny":{"refunds_max":2}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[tasks.Source]tasks.RefundLimit{
+		tasks.SourceWeChat: {DaysMax: 30, RefundsMax: 50}, tasks.SourceAlipay: {DaysMax: 365}, tasks.SourceECNY: {RefundsMax: 2},
+	}
+	if diff := cmp.Diff(want, policy.RefundLimits); diff != "" {
+		t.Errorf("limits (-want +got):\n%s", diff)
 	}
 }
 
