@@ -106,7 +106,8 @@ func returnCase(s *ledger.State, request *ledger.Request, p *tasks.CaseReturn) l
 	case reason != "":
 		return ledger.Reject(reason, detail)
 	case found.Payment == ledger.Receipt{} && (found.Kind != ledger.FailedRefund || found.Sent == nil):
-		return ledger.Reject(tasks.CaseHasNoPayment, "a "+string(found.Kind)+" is neither a payment in suspense nor a refund that failed")
+		return ledger.Reject(tasks.CaseHasNoPayment,
+			"a case of kind "+string(found.Kind)+" is neither of a payment in suspense nor of a refund that failed")
 	case found.Answer != nil && !found.Answer.TakesAnotherNumber():
 		return ledger.Reject(tasks.ChannelHoldsMoney, heldOf(found.Answer))
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -304,4 +305,14 @@ func TestHealthcheckAsksForOK(t *testing.T) {
 	call{}.run(t, "healthcheck", server.URL+"/healthz").expect(t, exitOK)
 	call{}.run(t, "healthcheck", server.URL+"/readyz").expect(t, exitNo, "answered 503")
 	call{}.run(t, "healthcheck", "http://127.0.0.1:1/healthz").expect(t, exitTrouble, "refused")
+}
+
+func TestPolicyHelpTellsEveryField(t *testing.T) {
+	t.Parallel()
+	shape := reflect.TypeFor[tasks.Policy]()
+	for i := range shape.NumField() {
+		if name := shape.Field(i).Tag.Get("json"); !strings.Contains(policyCommand{}.Help(), name) {
+			t.Errorf("the help does not tell what %s is", name)
+		}
+	}
 }

@@ -32,9 +32,11 @@ func (policyCommand) Help() string {
 The new version counts from the next batch on, for every worker. Fields that the file leaves out get their defaults. refund_split: ` +
 		`proportional, external_first or balance_first. balance_excluded_lines: the kinds of order line that balance cannot pay. ` +
 		`merchants_without_balance: who takes channels only. products: what idle balance can be swept into, and the least worth ` +
-		`sweeping. park_hours_max: how long a refund waits for its payment before a person is asked. sweep_users_max: users per part ` +
-		`of a sweep. transferred_per_day_max, transfers_per_day_max: how much, and how often, a user may send to others on one business ` +
-		`date; 100000000000.00 and 1000000 limit nobody in practice. ` +
+		`sweeping. park_hours_max: how long a refund waits for its payment before a person is asked. ` +
+		`refund_limits: of each channel, how many days after its capture a payment can be refunded there (days_max), and how often ` +
+		`(refunds_max); 0 is no limit. sweep_users_max: users per part of a sweep. ` +
+		`transferred_per_day_max, transfers_per_day_max: how much, and how often, a user may send to others on one business date; ` +
+		`100000000000.00 and 1000000 limit nobody in practice. ` +
 		`returned_suspensions: of second_payment (alone by default), closed_order, wrong_amount and wrong_channel, the payments ` +
 		`that are sent back to their payers by themselves. Exit code 2: the file holds no policy; the field is named.`
 }
