@@ -37,7 +37,8 @@ type channelsDrillCommand struct {
 func (channelsDrillCommand) Help() string {
 	return `Starts a whole system of its own: PostgreSQL, Redis, an API, two workers, a scheduler, and the four simulated channels, each ` +
 		`a process. Shoppers recharge, pay orders and ask for refunds; the channels send notices twice, late, out of order and with wrong ` +
-		`signatures, send none at all of some payments, take wrong amounts, lose their answers or keep them back, fail refunds and pay some of them after all, and have new keys ` +
+		`signatures, send none at all of some payments, take wrong amounts or a second payment, lose their answers or keep them back, fail refunds ` +
+		`and pay some of them after all, and have new keys ` +
 		`in the middle; and every second or so a process is killed by SIGKILL, PostgreSQL and Redis among them, or Redis is wiped. Then all is ` +
 		`left to settle, and the channels' own record, and what outcome webhooks have told, is compared with the books. Example:
 
@@ -206,7 +207,7 @@ func (c *channelsDrillCommand) cast(p *Program, stack *devstack.Stack, dir strin
 		command("simulator", "simulate", "channel", "--dir", dir, "--listen", addresses[1], "--notify", d.API,
 			"--time-scale", strconv.FormatFloat(c.Scale, 'f', -1, 64), "--seed", strconv.FormatUint(c.Seed, 10), "--duplicates", "100",
 			"--repeats", "50", "--reorders", "100", "--delays", "20", "--wrong-amounts", "20", "--lost-answers", "100", "--hanging-answers", "20",
-			"--failed-refunds", "50", "--revised-refunds", "50", "--slow-refunds", "300", "--probes", "20"),
+			"--failed-refunds", "50", "--closed-refunds", "20", "--revised-refunds", "50", "--slow-refunds", "300", "--probes", "20"),
 		command("api", "api", "--listen", addresses[0], "--metrics-listen", addresses[2]),
 		command("worker", "worker"),
 		command("second worker", "worker"),

@@ -92,7 +92,7 @@ func (s *shopper) recharge(ctx context.Context, user string) error {
 	}
 	payment := simulate.Order{Channel: asked.Channel, OutTradeNo: order.OutTradeNo, Amount: asked.Amount}
 	if s.percent(unknownOrderPercent) {
-		payment.OutTradeNo = fmt.Sprintf(nobodys+"%s%s%d", s.run.Name, s.name, s.visits)
+		payment.OutTradeNo = fmt.Sprintf(nobodys+"%s%sv%d", s.run.Name, s.name, s.visits)
 	}
 	// Of an order that was closed, or is not ours, nobody would ask.
 	payment.Lost = !closed && payment.OutTradeNo == order.OutTradeNo && s.run.LostPercent > 0 && s.percent(s.run.LostPercent)
