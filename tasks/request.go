@@ -114,7 +114,7 @@ func Reasons() []Reason {
 	return []Reason{InsufficientFunds, NoAccount, MerchantTakesNone, ExcludedLines, BalanceOnly, ExceedsRefundable, ExceedsLine,
 		UnknownLine, OrderOfAnotherUser, PaymentRejected, ChannelPaymentUsed, ProductNotOffered, NotEnrolled,
 		AnswerMatchesNoRefund, NoSuchCase, CaseIsClosed, CaseHasNoMoney, CaseHasNoPayment, CaseHasMoney,
-		TransferLimit, ChannelHoldsMoney}
+		TransferLimit, ChannelHoldsMoney, ChannelLimit}
 }
 
 // Status says what acceptance made of a request.
