@@ -75,12 +75,9 @@ type StandingCase struct {
 type Closing struct {
 	Case *StandingCase
 	Kind tasks.Kind // of the request
-	By   string     // who decided it; BySettled when no person did
+	By   string     // who decided it; tasks.BySettled when no person did
 	Note string
 }
-
-// BySettled is who closes a case that is over without a person.
-const BySettled = tasks.BySettled
 
 // Case reads a case of this book, and what has closed it.
 func (r *Reads) Case(ref tasks.CaseRef) { r.cases[ref] = struct{}{} }

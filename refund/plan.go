@@ -74,7 +74,7 @@ func NewPlan(order *ledger.Order, refund *tasks.Refund, policy *tasks.Policy, at
 		}
 		part := Part{Leg: j, Source: order.Legs[j].Source, Amount: amount, To: destination(order.Legs[j].Source, refund.To)}
 		if part.To == ToChannel {
-			part.Limit = limitOf(order, j, policy, at)
+			part.Limit = policy.BeyondLimit(order.Legs[j].Source, order.CapturedAt, at, order.Legs[j].Asked)
 		}
 		switch {
 		case part.Limit != "" && refund.IfRefused == tasks.FallBackToBalance:

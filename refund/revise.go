@@ -61,10 +61,7 @@ func reviseReturn(s *ledger.State, p *tasks.RefundRevision, opened *ledger.Stand
 	case opened == nil:
 		return paidTwice(s, p, "and no case of its failure was opened")
 	case opened.ClosedBy == "":
-		d := ledger.Apply(fmt.Sprintf("%s has paid after all: the case %s of number %s is over", p.Channel, opened.Kind, p.Number))
-		d.Move(s.Account(opened.Account), s.Account(ledger.ChannelClearing(p.Channel)), p.Amount)
-		d.Closes = paidAfterAll(p, opened)
-		return d
+		return paidAfterAll(s, p, opened)
 	case opened.ClosedBy == tasks.CloseCase:
 		return ledger.Apply(fmt.Sprintf("%s has paid, as was stated when case %s was closed", p.Channel, opened.Ref))
 	default:

@@ -40,7 +40,7 @@ func TestSuccessAfterAFailureLeavesTheChannelsClearingAndEndsTheCase(t *testing.
 	if want := "wechat has paid after all: the case failed_refund of number rf01 is over"; d.Detail() != want || len(d.Cases) != 0 {
 		t.Errorf("detail %q, want %q; cases %v", d.Detail(), want, d.Cases)
 	}
-	if d.Closes == nil || d.Closes.Kind != tasks.RefundRevise || d.Closes.By != ledger.BySettled {
+	if d.Closes == nil || d.Closes.Kind != tasks.RefundRevise || d.Closes.By != tasks.BySettled {
 		t.Errorf("closes %+v", d.Closes)
 	}
 }

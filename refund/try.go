@@ -73,13 +73,9 @@ func decideRetry(s *ledger.State, request *ledger.Request, p *tasks.RefundResult
 
 // bookPaid books that a channel has paid a number of a user's refund, after what became of the leg's money by all of its numbers (R7).
 func bookPaid(s *ledger.State, p *tasks.RefundRevision, t tried) ledger.Decision {
-	refunding, clearing := s.Account(ledger.ChannelRefunding(p.Channel)), s.Account(ledger.ChannelClearing(p.Channel))
 	switch {
 	case t.open != nil:
-		d := ledger.Apply(fmt.Sprintf("%s has paid after all: the case %s of number %s is over", p.Channel, t.open.Kind, p.Number))
-		d.Move(s.Account(t.open.Account), clearing, p.Amount)
-		d.Closes = paidAfterAll(p, t.open)
-		return d
+		return paidAfterAll(s, p, t.open)
 	case t.asCash:
 		return paidTwice(s, p, "whose amount user "+p.UserID+" had already got as cash")
 	case t.credited != nil:
@@ -91,10 +87,14 @@ func bookPaid(s *ledger.State, p *tasks.RefundRevision, t tried) ledger.Decision
 	}
 	// The first number of the leg that is paid: another may still be asked, and is one too many when it is paid too.
 	d := ledger.Apply(string(p.Channel) + " has paid")
-	d.Move(refunding, clearing, p.Amount)
+	d.Move(s.Account(ledger.ChannelRefunding(p.Channel)), s.Account(ledger.ChannelClearing(p.Channel)), p.Amount)
 	return d
 }
 
-func paidAfterAll(p *tasks.RefundRevision, opened *ledger.StandingCase) *ledger.Closing {
-	return &ledger.Closing{Case: opened, Kind: tasks.RefundRevise, By: ledger.BySettled, Note: string(p.Channel) + " has paid after all"}
+// paidAfterAll takes the money of an open case, which the channel has paid, from where it stands, and closes the case.
+func paidAfterAll(s *ledger.State, p *tasks.RefundRevision, opened *ledger.StandingCase) ledger.Decision {
+	d := ledger.Apply(fmt.Sprintf("%s has paid after all: the case %s of number %s is over", p.Channel, opened.Kind, p.Number))
+	d.Move(s.Account(opened.Account), s.Account(ledger.ChannelClearing(p.Channel)), p.Amount)
+	d.Closes = &ledger.Closing{Case: opened, Kind: tasks.RefundRevise, By: tasks.BySettled, Note: string(p.Channel) + " has paid after all"}
+	return d
 }

@@ -182,12 +182,13 @@ func (p *Policy) Returns(cause SuspensionCause) bool {
 	return slices.Contains(ReturnableCauses(), cause) && slices.Contains(p.ReturnedSuspensions, cause)
 }
 
-// BeyondLimit says which limit of a channel rules out one more refund of a payment, which was captured so long ago and whose refunds it was to
-// be asked for so often; empty when none does.
-func (p *Policy) BeyondLimit(channel Source, age time.Duration, asked int) string {
+// BeyondLimit says which limit of a channel rules out, at a time, one more refund of a payment, whose refunds it was to be asked for so often;
+// empty when none does. The age counts from the capture, which is never before the payment: a channel may refuse what is let through here,
+// and its answer counts. A payment whose capture is not known, the zero time, is of no age.
+func (p *Policy) BeyondLimit(channel Source, capturedAt, at time.Time, asked int) string {
 	limit := p.RefundLimits[channel]
 	switch {
-	case limit.DaysMax > 0 && age > time.Duration(limit.DaysMax)*24*time.Hour:
+	case limit.DaysMax > 0 && !capturedAt.IsZero() && at.Sub(capturedAt) > time.Duration(limit.DaysMax)*24*time.Hour:
 		return fmt.Sprintf("%s takes refunds for %d days", channel, limit.DaysMax)
 	case limit.RefundsMax > 0 && asked >= limit.RefundsMax:
 		return fmt.Sprintf("%s takes %d refunds of a payment", channel, limit.RefundsMax)

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"time"
 
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/tasks"
@@ -112,7 +111,8 @@ func returnCase(s *ledger.State, request *ledger.Request, p *tasks.CaseReturn) l
 		return ledger.Reject(tasks.ChannelHoldsMoney, heldOf(found.Answer))
 	}
 	if found.Kind == ledger.FailedRefund {
-		if limit := limitOf(s, found); limit != "" {
+		// Refused there, its number would be dead, and its case, the only way out for the money, closed.
+		if limit := s.Policy().BeyondLimit(found.Sent.Channel, found.CapturedAt, s.At(), found.Asked); limit != "" {
 			return ledger.Reject(tasks.ChannelLimit, limit+": credit the owner, or close it")
 		}
 	}
@@ -134,16 +134,6 @@ func again(sent *tasks.RefundOrder, request *ledger.Request, p *tasks.CaseReturn
 	order := *sent
 	order.Number, order.OccurredAt = ReturnNumber(p.CaseID), request.OccurredAt // channels find a number by its time too
 	return &order
-}
-
-// limitOf says which limit of its channel rules out that a failed refund is sent again: refused there, its number would be dead, and its case,
-// the only way out for the money, closed. Empty when none does.
-func limitOf(s *ledger.State, found *ledger.StandingCase) string {
-	age := time.Duration(0)
-	if !found.CapturedAt.IsZero() {
-		age = s.At().Sub(found.CapturedAt)
-	}
-	return s.Policy().BeyondLimit(found.Sent.Channel, age, found.Asked)
 }
 
 // heldOf says why a refund that has ended is not to be asked for again, and what to do.

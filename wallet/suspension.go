@@ -26,7 +26,7 @@ func suspendRecharge(s *ledger.State, request *ledger.Request, p *tasks.Suspensi
 	if s.Policy().Returns(p.Cause) {
 		d = d.WithDetail("no recharge (" + string(p.Cause) + "), it is sent back")
 		opened := tasks.CaseRef{Book: s.Book(), Request: request.ID} // the one case below
-		d.FollowUps = []tasks.Payload{&tasks.CaseReturn{CaseID: opened.String(), By: ledger.BySettled,
+		d.FollowUps = []tasks.Payload{&tasks.CaseReturn{CaseID: opened.String(), By: tasks.BySettled,
 			Note: "policy: returned_suspensions has " + string(p.Cause)}}
 	}
 	d.Receipts = []ledger.Receipt{receipt}
