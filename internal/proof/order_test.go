@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/settled-dev/settled/internal/postgres"
 	"github.com/settled-dev/settled/internal/postgres/pgtest"
 	"github.com/settled-dev/settled/ledger"
 	"github.com/settled-dev/settled/ledger/ledgertest"
@@ -22,14 +21,7 @@ func TestFirstPostingsOfNewAccountsInParallelAreAllThere(t *testing.T) {
 	t.Parallel()
 	const users, topUps = 12, 10
 	s := newStack(t, pgtest.New(t))
-	for range 2 {
-		pool, err := postgres.Open(t.Context(), s.db.URL, postgres.MaxConns(6))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(pool.Close)
-		s.startWorker(t, pool, nil)
-	}
+	s.startTwoWorkers(t)
 	unlock := s.lockBooks(t) // until all of them wait
 	var asking sync.WaitGroup
 	for i := range topUps {

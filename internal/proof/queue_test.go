@@ -45,14 +45,7 @@ func TestSameRequestTwiceAtOnceInTwoWorkersIsAppliedOnce(t *testing.T) {
 	t.Parallel()
 	const n, users = 300, 10
 	s := newStack(t, pgtest.New(t))
-	for range 2 {
-		pool, err := postgres.Open(t.Context(), s.db.URL, postgres.MaxConns(6))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(pool.Close)
-		s.startWorker(t, pool, nil)
-	}
+	s.startTwoWorkers(t)
 	receipts := s.accept(t, recharges("r", n, users)...)
 	bells := make([]tasks.Bell, len(receipts))
 	for i, receipt := range receipts {

@@ -15,6 +15,7 @@ import (
 	"github.com/settled-dev/settled/internal/clock"
 	"github.com/settled-dev/settled/internal/devstack"
 	"github.com/settled-dev/settled/internal/devstack/redistest"
+	"github.com/settled-dev/settled/internal/postgres"
 	"github.com/settled-dev/settled/internal/postgres/pgtest"
 	"github.com/settled-dev/settled/internal/rules"
 	"github.com/settled-dev/settled/ledger"
@@ -169,6 +170,19 @@ func idsOf(t *testing.T, receipts []tasks.Receipt) (book int, ids []uuid.UUID) {
 		ids = append(ids, receipt.ID)
 	}
 	return receipts[0].Book, ids
+}
+
+// startTwoWorkers starts two workers, each with connections of its own.
+func (s *stack) startTwoWorkers(t *testing.T) {
+	t.Helper()
+	for range 2 {
+		pool, err := postgres.Open(t.Context(), s.db.URL, postgres.MaxConns(6))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(pool.Close)
+		s.startWorker(t, pool, nil)
+	}
 }
 
 // eventually waits until done says so. It asks often, because nothing tells it when.
